@@ -1,0 +1,66 @@
+"""The one error family of the service: every refusal carries a code, a field and a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with an input: a stable code, the field's path, and a reason for a person."""
+
+    code: str
+    field: str | None
+    reason: str
+
+
+class ServiceError(Exception):
+    """Base of all errors raised by services.
+
+    `code` is stable and machine-readable, `field` is the path of the offending input or None, `reason` is
+    for people and never carries a token, title, body or credential. `problems` lists every failure found.
+    """
+
+    def __init__(
+        self, *, code: str, reason: str, field: str | None = None, problems: Sequence[Problem] = ()
+    ) -> None:
+        super().__init__(f"{code}: {reason}")
+        self.code = code
+        self.field = field
+        self.reason = reason
+        self.problems: tuple[Problem, ...] = tuple(problems) or (Problem(code, field, reason),)
+
+
+class InvalidInputError(ServiceError):
+    """An input was refused; nothing was written. `problems` holds all failures, the first one is repeated."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        first = problems[0]
+        reason = "; ".join(f"{problem.field}: {problem.reason}" for problem in problems)
+        super().__init__(code=first.code, reason=reason, field=first.field, problems=problems)
+
+
+class NotFoundError(ServiceError):
+    """The thing asked for does not exist."""
+
+
+class ConflictError(ServiceError):
+    """The request contradicts what is recorded."""
+
+
+class UnavailableError(ServiceError):
+    """A server this service depends on cannot be reached; trying again later is right."""
+
+
+class ConfigurationError(ServiceError):
+    """The settings, or a file they name, cannot be used; an operator has to act."""
+
+
+class NotBootstrappedError(ServiceError):
+    """A service was called before `bootstrap` had run in this process."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            code="not_bootstrapped", reason="call bootstrap.bootstrap() once in this process first"
+        )

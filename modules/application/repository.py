@@ -1,0 +1,94 @@
+"""The generic repository: one collection, its validator and its indexes; the base of every store."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, ClassVar
+
+from pymongo import IndexModel
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import (
+    AutoReconnect,
+    ConfigurationError as MongoConfigurationError,
+    ExecutionTimeout,
+    NetworkTimeout,
+    OperationFailure,
+    ServerSelectionTimeoutError,
+    WTimeoutError,
+)
+
+from modules.application.errors import ConfigurationError, UnavailableError
+
+Document = dict[str, Any]
+
+# Error codes of the MongoDB server (src/mongo/base/error_codes.yml).
+_NAMESPACE_EXISTS = 48
+_INDEX_OPTIONS_CONFLICT = 85
+_AUTHENTICATION_FAILED = 18
+_UNAUTHORIZED = 13
+
+
+@asynccontextmanager
+async def database_errors() -> AsyncIterator[None]:
+    """Translate the driver's failures into ServiceError; the driver's text can hold addresses and is dropped.
+
+    Raises UnavailableError when MongoDB cannot be reached or did not answer in time, ConfigurationError when
+    it refuses the credentials.
+    """
+    try:
+        yield
+    except (AutoReconnect, ServerSelectionTimeoutError, NetworkTimeout, ExecutionTimeout, WTimeoutError) as error:
+        raise UnavailableError(
+            code="database_unavailable", reason=f"MongoDB did not answer ({type(error).__name__})"
+        ) from error
+    except MongoConfigurationError as error:
+        raise ConfigurationError(
+            code="database_misconfigured", field="mongodb.uri", reason="the MongoDB URI cannot be used"
+        ) from error
+    except OperationFailure as error:
+        if error.code in (_AUTHENTICATION_FAILED, _UNAUTHORIZED):
+            raise ConfigurationError(
+                code="database_refused", field="mongodb.uri", reason="MongoDB refused the credentials"
+            ) from error
+        raise
+
+
+class Repository:
+    """One collection. Subclasses name it, list its indexes, and give its validator."""
+
+    collection_name: ClassVar[str]
+    indexes: ClassVar[Sequence[IndexModel]] = ()
+    validator: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(self, database: AsyncDatabase[Document]) -> None:
+        self._database = database
+        self._collection: AsyncCollection[Document] = database[self.collection_name]
+
+    async def ensure(self) -> None:
+        """Create the collection, its validator and its indexes, or bring them up to date; safe to repeat."""
+        async with database_errors():
+            try:
+                await self._database.create_collection(self.collection_name, validator=dict(self.validator))
+            except OperationFailure as error:
+                if error.code != _NAMESPACE_EXISTS:
+                    raise
+                await self._database.command(
+                    "collMod", self.collection_name, validator=dict(self.validator), validationLevel="strict"
+                )
+            for index in self.indexes:
+                await self._ensure_index(index)
+
+    async def _ensure_index(self, index: IndexModel) -> None:
+        try:
+            await self._collection.create_indexes([index])
+        except OperationFailure as error:
+            wanted = index.document.get("expireAfterSeconds")
+            if error.code != _INDEX_OPTIONS_CONFLICT or wanted is None:
+                raise
+            await self._database.command(
+                "collMod",
+                self.collection_name,
+                index={"name": index.document["name"], "expireAfterSeconds": wanted},
+            )

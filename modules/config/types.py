@@ -1,0 +1,124 @@
+"""The validated settings; every room is handed the part it needs, nobody reads the environment itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+PositiveSeconds = Annotated[float, Field(gt=0)]
+DEFAULT_APP_ID = "default"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MongoSettings(_Section):
+    uri: SecretStr
+    database: Annotated[str, Field(min_length=1)]
+    server_selection_timeout_seconds: PositiveSeconds
+    operation_timeout_seconds: PositiveSeconds
+
+
+class TemporalTlsSettings(_Section):
+    enabled: bool
+    server_name: str | None
+    ca_file: Path | None
+    cert_file: Path | None
+    key_file: Path | None
+
+
+class TemporalSettings(_Section):
+    address: Annotated[str, Field(pattern=r"^[^\s:]+:\d+$")]
+    namespace: Annotated[str, Field(min_length=1)]
+    api_key: SecretStr | None
+    connect_timeout_seconds: PositiveSeconds
+    workflow_task_timeout_seconds: PositiveSeconds
+    task_queue_prefix: Annotated[str, Field(min_length=1)]
+    ui_url: str | None
+    tls: TemporalTlsSettings
+
+
+class FcmAppSettings(_Section):
+    """One Firebase project: its service account file, and the project when it is not the file's own."""
+
+    credentials_path: Path
+    project_id: str | None = None
+
+
+class FcmSettings(_Section):
+    """`credentials_path` None means no default app; `apps` adds projects by app id."""
+
+    credentials_path: Path | None
+    project_id: str | None
+    endpoint: Annotated[str, Field(pattern=r"^https://[^/\s]+$")]
+    ca_file: Path | None
+    connect_timeout_seconds: PositiveSeconds
+    request_timeout_seconds: PositiveSeconds
+    max_concurrent_requests: Annotated[int, Field(ge=1)]
+    apps: dict[str, FcmAppSettings]
+
+    def all_apps(self) -> dict[str, FcmAppSettings]:
+        """Every configured app by id; the top-level credentials are the app "default"."""
+        if self.credentials_path is None:
+            return dict(self.apps)
+        default = FcmAppSettings(credentials_path=self.credentials_path, project_id=self.project_id)
+        return {DEFAULT_APP_ID: default, **self.apps}
+
+
+class DeliverySettings(_Section):
+    lease_seconds: PositiveSeconds
+    max_backoff_seconds: PositiveSeconds
+    immediate_max_backoff_seconds: PositiveSeconds
+    breaker_failure_threshold: Annotated[int, Field(ge=1)]
+    breaker_cooldown_seconds: PositiveSeconds
+
+
+class ImmediateSettings(_Section):
+    wait_seconds: PositiveSeconds
+
+
+class ScanSettings(_Section):
+    cron: str
+    page_size: Annotated[int, Field(ge=1, le=2000)]
+
+
+class RetentionSettings(_Section):
+    finished_days: Annotated[float, Field(gt=0)]
+
+
+class WorkerSettings(_Section):
+    max_concurrent_deliveries: Annotated[int, Field(ge=1)]
+    max_concurrent_immediate_deliveries: Annotated[int, Field(ge=1)]
+    graceful_shutdown_seconds: PositiveSeconds
+
+
+class OneTimePasswordSettings(_Section):
+    digits: Annotated[int, Field(ge=4, le=10)]
+    ttl_seconds: PositiveSeconds
+    max_attempts: Annotated[int, Field(ge=1)]
+
+
+class LoggingSettings(_Section):
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+    format: Literal["json", "console"]
+
+
+class MetricsSettings(_Section):
+    port: Annotated[int, Field(ge=1, le=65535)] | None
+
+
+class Settings(_Section):
+    mongodb: MongoSettings
+    temporal: TemporalSettings
+    fcm: FcmSettings
+    delivery: DeliverySettings
+    immediate: ImmediateSettings
+    scan: ScanSettings
+    retention: RetentionSettings
+    worker: WorkerSettings
+    one_time_password: OneTimePasswordSettings
+    logging: LoggingSettings
+    metrics: MetricsSettings

@@ -1,0 +1,24 @@
+"""What the delivery code expects of a push provider; one small surface, so a provider is one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from modules.notification.types import PushPayload, PushTarget, SendPushResult
+
+
+class PushChannel(Protocol):
+    """A provider of push messages.
+
+    `send_push` never raises for what a provider or the network answers: every target gets exactly one
+    result, in order. It makes one attempt a target; when to try again is not its business.
+    """
+
+    async def send_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:
+        """Send one payload to every target; returns one result a target, in the same order."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections; called once, when nothing is being sent any more."""
+        ...

@@ -1,0 +1,233 @@
+"""The words of the notification module: what callers pass in, what adapters answer, what operators read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """Where a delivery row stands; no other status exists."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
+class Priority(StrEnum):
+    IMMEDIATE = "immediate"
+    NORMAL = "normal"
+
+
+class OutcomePolicy(StrEnum):
+    """What to do when nobody can know whether the provider took a message."""
+
+    AT_LEAST_ONCE = "at_least_once"
+    AT_MOST_ONCE = "at_most_once"
+
+
+class Outcome(StrEnum):
+    """What one attempt at one target meant."""
+
+    ACCEPTED = "accepted"
+    TARGET_DEAD = "target_dead"
+    PERMANENT = "permanent"
+    TRANSIENT = "transient"
+    THROTTLED = "throttled"
+    MISCONFIGURED = "misconfigured"
+    UNKNOWN = "unknown"
+
+
+class TargetAction(StrEnum):
+    """What an outcome says about the target itself."""
+
+    KEEP = "keep"
+    DEACTIVATE = "deactivate"
+    QUARANTINE = "quarantine"
+
+
+class ThrottleScope(StrEnum):
+    """Whom a provider's 'slow down' concerns."""
+
+    PROJECT = "project"
+    DEVICE = "device"
+    TOPIC = "topic"
+
+
+class TargetKind(StrEnum):
+    """What kind of address an FCM target is: a registration token or a Firebase installation id."""
+
+    TOKEN = "token"
+    FID = "fid"
+
+
+class Platform(StrEnum):
+    ANDROID = "android"
+    IOS = "ios"
+    WEB = "web"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AndroidOptions:
+    channel_id: str | None = None
+    priority: str | None = None
+    collapse_key: str | None = None
+    sound: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApnsOptions:
+    headers: Mapping[str, str] = field(default_factory=dict)
+    badge: int | None = None
+    sound: str | None = None
+    thread_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebPushOptions:
+    link: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendPushParams:
+    """What to tell one account by push.
+
+    `data` keys and values are strings (FCM HTTP v1, Message.data). `category` is what preferences speak about.
+    `app_id` limits delivery to devices registered for that app; None means every app of the account.
+    Nothing is checked here: the service checks everything at once and raises InvalidInputError.
+    """
+
+    title: str
+    body: str
+    data: Mapping[str, str] = field(default_factory=dict)
+    image_url: str | None = None
+    click_action: str | None = None
+    category: str = "general"
+    app_id: str | None = None
+    outcome_policy: OutcomePolicy = OutcomePolicy.AT_LEAST_ONCE
+    android: AndroidOptions = field(default_factory=AndroidOptions)
+    apns: ApnsOptions = field(default_factory=ApnsOptions)
+    webpush: WebPushOptions = field(default_factory=WebPushOptions)
+    analytics_label: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushTarget:
+    """One device to deliver to. `address` is a secret and stays out of `repr`."""
+
+    device_id: str
+    app_id: str
+    kind: TargetKind
+    platform: Platform
+    address: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushPayload:
+    """What a channel puts on the wire for one notification; its content stays out of `repr`.
+
+    `notification_id` is the collapse id, so that a message delivered twice shows once.
+    `ttl_seconds` is what is left until `expires_at` on the database's clock; None leaves the provider's default.
+    """
+
+    notification_id: str
+    params: SendPushParams = field(repr=False)
+    ttl_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classification:
+    """What a provider's answer means. `retry_after_seconds` is the provider's word, `min_backoff_seconds` ours."""
+
+    outcome: Outcome
+    code: str
+    reason: str
+    target_action: TargetAction = TargetAction.KEEP
+    retry_after_seconds: float | None = None
+    min_backoff_seconds: float = 0.0
+    scope: ThrottleScope | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetResult:
+    """The outcome of one attempt at one device; `message_id` is set exactly when it was accepted."""
+
+    device_id: str
+    classification: Classification
+    message_id: str | None = None
+    latency_ms: float = 0.0
+
+    @property
+    def outcome(self) -> Outcome:
+        return self.classification.outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendPushResult:
+    """What became of one send: one result a target, in the order of the targets. Partial success is normal."""
+
+    results: tuple[TargetResult, ...]
+
+    @property
+    def accepted(self) -> tuple[TargetResult, ...]:
+        return tuple(result for result in self.results if result.outcome is Outcome.ACCEPTED)
+
+    @property
+    def failed(self) -> tuple[TargetResult, ...]:
+        return tuple(result for result in self.results if result.outcome is not Outcome.ACCEPTED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineEntry:
+    """One thing that happened to a notification, and why; `at` is aware and UTC."""
+
+    at: datetime
+    event: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceDelivery:
+    """Where delivery to one device stands."""
+
+    device_id: str
+    app_id: str
+    outcome: Outcome
+    code: str
+    attempts: int
+    unknown_attempts: int
+    message_id: str | None
+    last_attempt_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushNotification:
+    """A notification as callers and operators see it: no device tokens."""
+
+    id: str
+    account_id: str
+    status: Status
+    priority: Priority
+    active: bool
+    category: str
+    title: str
+    body: str
+    retry_count: int
+    max_retries: int
+    next_retry_at: datetime | None
+    expires_at: datetime | None
+    error_type: str | None
+    error_message: str | None
+    created_at: datetime
+    updated_at: datetime
+    sent_at: datetime | None
+    delivered_at: datetime | None
+    correlation_id: str | None
+    idempotency_key: str | None
+    devices: tuple[DeviceDelivery, ...]
+    timeline: tuple[TimelineEntry, ...]
