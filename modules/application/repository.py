@@ -39,7 +39,13 @@ async def database_errors() -> AsyncIterator[None]:
     """
     try:
         yield
-    except (AutoReconnect, ServerSelectionTimeoutError, NetworkTimeout, ExecutionTimeout, WTimeoutError) as error:
+    except (
+        AutoReconnect,
+        ServerSelectionTimeoutError,
+        NetworkTimeout,
+        ExecutionTimeout,
+        WTimeoutError,
+    ) as error:
         raise UnavailableError(
             code="database_unavailable", reason=f"MongoDB did not answer ({type(error).__name__})"
         ) from error

@@ -1,0 +1,68 @@
+"""One event loop in a thread of its own, so that plain code and code under a running loop use the same clients."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from modules.application.errors import ServiceError
+
+ResultT = TypeVar("ResultT")
+
+
+class EventLoopThread:
+    """A running event loop. MongoDB, Temporal and FCM clients belong to it for the life of the process."""
+
+    def __init__(self, name: str = "notification-service") -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
+        self._thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, ResultT]) -> ResultT:
+        """Run a coroutine on the loop and block until it is done; raises what it raises.
+
+        Raises ServiceError "would_deadlock" when called from the loop's own thread: use the async twin there.
+        """
+        if threading.current_thread() is self._thread:
+            coroutine.close()
+            raise ServiceError(
+                code="would_deadlock", reason="called on the service's own loop; await the async twin"
+            )
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            # KeyboardInterrupt reaches the caller's thread only; the work behind it has to stop as well.
+            future.cancel()
+            raise
+
+    async def call(self, work: Callable[[], Awaitable[ResultT]]) -> ResultT:
+        """Run `work` on the loop from any loop and await its result without blocking the caller's."""
+        if asyncio.get_running_loop() is self._loop:
+            return await work()
+
+        async def on_loop() -> ResultT:
+            return await work()
+
+        future: Future[ResultT] = asyncio.run_coroutine_threadsafe(on_loop(), self._loop)
+        return await asyncio.wrap_future(future)
+
+    def stop(self) -> None:
+        """Cancel what still runs, stop the loop and join its thread; safe to call twice."""
+        if self._loop.is_closed():
+            return
+        asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+
+async def _cancel_others() -> None:
+    others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
