@@ -14,7 +14,7 @@ from pymongo.errors import InvalidURI
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from modules.application.errors import ConfigurationError
+from modules.application.errors import ConfigurationError, UnavailableError
 from modules.application.repository import Document, database_errors
 from modules.config.types import MongoSettings
 
@@ -68,14 +68,26 @@ class DatabaseClock:
         self._measured_monotonic = float("-inf")
 
     async def now(self) -> datetime:
-        """The database's time, aware and UTC; raises UnavailableError when it was never or not lately read."""
-        elapsed = time.monotonic() - self._measured_monotonic
-        if self._measured_at is None or elapsed > CLOCK_REFRESH_SECONDS:
+        """The database's time, aware and UTC.
+
+        Raises UnavailableError when it could not be read yet; read once, it goes on while MongoDB is away.
+        """
+        if self._is_stale():
             async with self._lock:
-                if time.monotonic() - self._measured_monotonic > CLOCK_REFRESH_SECONDS:
-                    await self._measure()
+                if self._is_stale():
+                    await self._refresh()
         assert self._measured_at is not None
         return self._measured_at + timedelta(seconds=time.monotonic() - self._measured_monotonic)
+
+    def _is_stale(self) -> bool:
+        return time.monotonic() - self._measured_monotonic > CLOCK_REFRESH_SECONDS
+
+    async def _refresh(self) -> None:
+        try:
+            await self._measure()
+        except UnavailableError:
+            if self._measured_at is None:
+                raise
 
     async def _measure(self) -> None:
         before = time.monotonic()

@@ -72,18 +72,25 @@ class Repository:
         self._database = database
         self._collection: AsyncCollection[Document] = database[self.collection_name]
 
+    def index_models(self) -> Sequence[IndexModel]:
+        """The indexes this collection needs; override where a setting decides about one."""
+        return self.indexes
+
     async def ensure(self) -> None:
         """Create the collection, its validator and its indexes, or bring them up to date; safe to repeat."""
         async with database_errors():
             try:
-                await self._database.create_collection(self.collection_name, validator=dict(self.validator))
+                # The driver's own existence check would raise before the server can say NamespaceExists.
+                await self._database.create_collection(
+                    self.collection_name, check_exists=False, validator=dict(self.validator)
+                )
             except OperationFailure as error:
                 if error.code != _NAMESPACE_EXISTS:
                     raise
                 await self._database.command(
                     "collMod", self.collection_name, validator=dict(self.validator), validationLevel="strict"
                 )
-            for index in self.indexes:
+            for index in self.index_models():
                 await self._ensure_index(index)
 
     async def _ensure_index(self, index: IndexModel) -> None:

@@ -35,6 +35,10 @@ class ServiceFacade(Generic[CoreT]):
         cls._loop_thread = None
 
     @classmethod
+    def is_bound(cls) -> bool:
+        return cls._loop_thread is not None
+
+    @classmethod
     def require_loop_thread(cls) -> EventLoopThread:
         """The loop the service runs on; raises NotBootstrappedError before bootstrap."""
         if cls._loop_thread is None:
@@ -57,7 +61,6 @@ class blocking(Generic[Params, ResultT]):  # noqa: N801 - reads as a decorator w
     def __init__(self, method: Callable[Concatenate[Any, Params], Coroutine[Any, Any, ResultT]]) -> None:
         # A class body hands over the classmethod object itself, not a bound method.
         self._function: Callable[..., Coroutine[Any, Any, ResultT]] = getattr(method, "__func__", method)
-        functools.update_wrapper(self, self._function)
 
     def __get__(self, instance: object, owner: type[ServiceFacade[Any]]) -> Callable[Params, ResultT]:
         @functools.wraps(self._function)

@@ -20,7 +20,7 @@ ENVIRONMENTS = ("development", "test", "production")
 DEFAULT_ENVIRONMENT = "development"
 
 
-class _LayeredSettings(Settings, BaseSettings):
+class _LayeredSettings(Settings, BaseSettings):  # type: ignore[misc]
     """Settings whose later sources win: YAML files in order, then the mapped variables given as init values."""
 
     @classmethod

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from modules.device_token.types import Platform, TargetKind
+
 
 class Status(StrEnum):
     """Where a delivery row stands; no other status exists."""
@@ -57,19 +59,6 @@ class ThrottleScope(StrEnum):
     PROJECT = "project"
     DEVICE = "device"
     TOPIC = "topic"
-
-
-class TargetKind(StrEnum):
-    """What kind of address an FCM target is: a registration token or a Firebase installation id."""
-
-    TOKEN = "token"
-    FID = "fid"
-
-
-class Platform(StrEnum):
-    ANDROID = "android"
-    IOS = "ios"
-    WEB = "web"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,17 +121,26 @@ class PushPayload:
     """What a channel puts on the wire for one notification; its content stays out of `repr`.
 
     `notification_id` is the collapse id, so that a message delivered twice shows once.
-    `ttl_seconds` is what is left until `expires_at` on the database's clock; None leaves the provider's default.
+    `ttl_seconds` is what is left until `expires_at` on the database's clock; None leaves the provider's
+    default.
+    `expires_at` (aware) serves providers that want an absolute time; without it this host's clock plus
+    `ttl_seconds` is used. `immediate` asks the provider to wake the device.
     """
 
     notification_id: str
     params: SendPushParams = field(repr=False)
     ttl_seconds: int | None = None
+    expires_at: datetime | None = None
+    immediate: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Classification:
-    """What a provider's answer means. `retry_after_seconds` is the provider's word, `min_backoff_seconds` ours."""
+    """What a provider's answer means.
+
+    `retry_after_seconds` is the provider's word, `min_backoff_seconds` ours. `attempted` is False when nothing
+    was sent because the way to the provider is closed (breaker, pause).
+    """
 
     outcome: Outcome
     code: str
@@ -151,6 +149,7 @@ class Classification:
     retry_after_seconds: float | None = None
     min_backoff_seconds: float = 0.0
     scope: ThrottleScope | None = None
+    attempted: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +168,7 @@ class TargetResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendPushResult:
-    """What became of one send: one result a target, in the order of the targets. Partial success is normal."""
+    """What became of one send: one result a target, in the targets' order. Partial success is normal."""
 
     results: tuple[TargetResult, ...]
 
@@ -203,6 +202,32 @@ class DeviceDelivery:
     unknown_attempts: int
     message_id: str | None
     last_attempt_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryReport:
+    """What one call of the delivery code did to one row; ids, counts and codes only, fit for Temporal.
+
+    `retry_in_seconds` is None when nothing is left to do.
+    """
+
+    notification_id: str
+    status: Status
+    note: str
+    accepted: int = 0
+    failed: int = 0
+    retry_in_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueRow:
+    """One row a scan found; (`due_at`, `notification_id`) is its keyset. `reclaimed`: its lease ran out."""
+
+    notification_id: str
+    account_id: str
+    priority: Priority
+    due_at: datetime
+    reclaimed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

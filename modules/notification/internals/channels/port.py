@@ -19,6 +19,13 @@ class PushChannel(Protocol):
         """Send one payload to every target; returns one result a target, in the same order."""
         ...
 
+    async def check_provider(self, app_id: str) -> None:
+        """Check the app's credentials and have the provider validate one message without delivering it.
+
+        Raises ConfigurationError or UnavailableError, in one line that holds no secret.
+        """
+        ...
+
     async def close(self) -> None:
         """Release connections; called once, when nothing is being sent any more."""
         ...

@@ -1,0 +1,154 @@
+"""Composes the application from the settings; the only place that knows every room."""
+
+from __future__ import annotations
+
+import atexit
+from enum import Enum
+
+import structlog
+
+from modules.account.account_service import AccountService
+from modules.application.application_service import ApplicationService
+from modules.application.errors import UnavailableError
+from modules.application.event_loop_thread import EventLoopThread
+from modules.application.mongo_database import MongoDatabase
+from modules.application.worker import WorkerPlan
+from modules.authentication.authentication_service import AuthenticationService
+from modules.config.config_service import ConfigService
+from modules.config.types import Settings
+from modules.device_token.device_token_service import DeviceTokenService
+from modules.logger.logger_service import LoggerService
+from modules.notification.notification_service import NotificationService
+from modules.notification.workers.activities import PushNotificationActivities
+from modules.notification.workers.immediate_run import immediate_run
+from modules.preference.preference_service import PreferenceService
+from temporal_config import SEARCH_ATTRIBUTES, WORKERS, caller_slots, schedules, worker_slots
+
+_FACADES = (
+    NotificationService,
+    AuthenticationService,
+    PreferenceService,
+    DeviceTokenService,
+    AccountService,
+    ApplicationService,
+)
+
+
+class Role(Enum):
+    """What a process is for: it calls the service, or it serves every task queue."""
+
+    CALLER = "caller"
+    WORKER = "worker"
+
+
+class Application:
+    """Everything bootstrap has opened in this process."""
+
+    def __init__(self, settings: Settings, role: Role) -> None:
+        self.settings = settings
+        self.role = role
+        self.loop_thread = EventLoopThread()
+        self._database: MongoDatabase | None = None
+        self._closed = False
+
+    @property
+    def database(self) -> MongoDatabase:
+        assert self._database is not None
+        return self._database
+
+    async def start(self) -> None:
+        """Open MongoDB, create collections and indexes, bind the services, and try Temporal.
+
+        Raises UnavailableError without MongoDB, ConfigurationError for settings that cannot be used.
+        Without Temporal a caller starts all the same: rows are accepted, and the connection is tried again
+        with every immediate send.
+        """
+        settings, loop_thread = self.settings, self.loop_thread
+        self._database = database = MongoDatabase(settings.mongodb)
+        await database.ping()
+        await AccountService.start(database=database, loop_thread=loop_thread)
+        await DeviceTokenService.start(database=database, loop_thread=loop_thread)
+        await PreferenceService.start(database=database, loop_thread=loop_thread)
+        await NotificationService.start(
+            database=database,
+            loop_thread=loop_thread,
+            settings=settings,
+            run_worker=immediate_run(settings.immediate.wait_seconds),
+        )
+        await AuthenticationService.start(
+            database=database,
+            loop_thread=loop_thread,
+            settings=settings.one_time_password,
+            send_push=NotificationService.send_push_for_account_async,
+        )
+        await ApplicationService.start(
+            settings=settings.temporal, loop_thread=loop_thread, search_attributes=SEARCH_ATTRIBUTES
+        )
+        try:
+            await ApplicationService.serve_async(plan=self._plan())
+        except UnavailableError as error:
+            if self.role is Role.WORKER:
+                raise
+            structlog.get_logger().warning(
+                "starting without Temporal", action="bootstrap.temporal_unavailable", reason=error.reason
+            )
+
+    def _plan(self) -> WorkerPlan:
+        settings = self.settings
+        caller = self.role is Role.CALLER
+        return WorkerPlan(
+            workers=WORKERS,
+            activities=PushNotificationActivities(page_size=settings.scan.page_size).all(),
+            schedules=schedules(settings.scan.cron),
+            slots=caller_slots(settings.worker) if caller else worker_slots(settings.worker),
+            grace_seconds=settings.worker.graceful_shutdown_seconds,
+            local_only=caller,
+        )
+
+    def close(self) -> None:
+        """Finish what runs, within the grace period, and release everything; safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        atexit.unregister(self.close)
+        self.loop_thread.run(self._stop())
+        self.loop_thread.stop()
+        for facade in _FACADES:
+            facade.unbind()
+        _Current.application = None
+
+    async def _stop(self) -> None:
+        grace_seconds = self.settings.worker.graceful_shutdown_seconds
+        if ApplicationService.is_bound():
+            await ApplicationService.stop(grace_seconds=grace_seconds)
+        if NotificationService.is_bound():
+            await NotificationService.stop()
+        if self._database is not None:
+            await self._database.close()
+
+
+class _Current:
+    application: Application | None = None
+
+
+def bootstrap(settings: Settings | None = None, *, role: Role = Role.CALLER) -> Application:
+    """Make this process able to use the services; returns what is to be closed at the end.
+
+    Creates collections, indexes, search attributes and the schedule, or brings them up to date: safe to run
+    again, and any number of processes may do so. A second call in one process returns the first's application.
+    Raises UnavailableError when MongoDB cannot be reached, ConfigurationError when settings cannot be used.
+    """
+    if _Current.application is not None:
+        return _Current.application
+    settings = settings or ConfigService.load()
+    LoggerService.configure(settings.logging)
+    application = Application(settings, role)
+    try:
+        application.loop_thread.run(application.start())
+    except BaseException:
+        application.close()
+        raise
+    _Current.application = application
+    # The SDK's threads must be gone before the interpreter is.
+    atexit.register(application.close)
+    return application

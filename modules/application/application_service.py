@@ -1,0 +1,96 @@
+"""Runs worker classes: at once, on a schedule, or served by this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from modules.application.event_loop_thread import EventLoopThread
+from modules.application.internals.temporal_gateway import TemporalGateway
+from modules.application.internals.worker_runtime import WorkerRuntime
+from modules.application.service_facade import ServiceFacade, blocking
+from modules.application.worker import WorkerClass, WorkerPlan
+from modules.config.types import TemporalSettings
+
+DEFAULT_WAIT_SECONDS = 15.0
+
+
+class ApplicationService(ServiceFacade[WorkerRuntime]):
+    """The door to Temporal. All methods raise UnavailableError "temporal_unavailable" when it is not there."""
+
+    @classmethod
+    async def start(
+        cls,
+        *,
+        settings: TemporalSettings,
+        loop_thread: EventLoopThread,
+        search_attributes: Sequence[str],
+    ) -> None:
+        """Bind the service to the loop; Temporal is opened when it is first needed."""
+        gateway = TemporalGateway(settings, search_attributes=search_attributes)
+        cls.bind(WorkerRuntime(gateway, settings), loop_thread)
+
+    @classmethod
+    async def serve_async(cls, *, plan: WorkerPlan) -> None:
+        """Serve `plan` from this process as soon as Temporal is connected, which is tried now.
+
+        Raises UnavailableError or ConfigurationError when it cannot be connected; the plan is then served
+        once a later call connects it.
+        """
+        await cls._on_core(lambda core: core.serve(plan))
+
+    @classmethod
+    async def wait_served_async(cls) -> None:
+        """Return or raise when serving has ended by itself, which is never normal."""
+        await cls._on_core(lambda core: core.wait_served())
+
+    @classmethod
+    async def stop(cls, *, grace_seconds: float) -> None:
+        """Stop serving: what runs may finish within the grace period."""
+        await cls._on_core(lambda core: core.stop(grace_seconds))
+
+    @classmethod
+    async def check_async(cls) -> None:
+        """Connect to Temporal; raises UnavailableError or ConfigurationError saying what is wrong."""
+        await cls._on_core(lambda core: core.check())
+
+    @classmethod
+    async def run_worker_immediately_async(
+        cls_: Any,  # noqa: N804 - `cls` is the name callers know for the worker class
+        *,
+        cls: WorkerClass,
+        params: Any,
+        outcome: asyncio.Future[Any] | None = None,
+        wait_seconds: float = DEFAULT_WAIT_SECONDS,
+    ) -> Any:
+        """Start a run of `cls` at once, in this process if it serves the lane, and wait for it.
+
+        Returns the run's result, or `outcome`'s if that is done first; None after `wait_seconds`, the run
+        goes on. A run under way under the same id is joined, not started again.
+        """
+        return await cls_._on_core(
+            lambda core: core.run_immediately(cls, params, outcome=outcome, wait_seconds=wait_seconds)
+        )
+
+    @classmethod
+    async def start_worker_async(cls_: Any, *, cls: WorkerClass, params: Any) -> bool:  # noqa: N804
+        """Start a run of `cls` and do not wait; False when one is under way under the same id."""
+        return bool(await cls_._on_core(lambda core: core.start(cls, params)))
+
+    @classmethod
+    async def schedule_worker_as_cron_async(  # noqa: N804
+        cls_: Any, *, cls: WorkerClass, cron_schedule: str
+    ) -> str:
+        """Run `cls` on a cron expression (UTC), never two at once; creates or updates, returns its id."""
+        return str(await cls_._on_core(lambda core: core.schedule_as_cron(cls, cron_schedule)))
+
+    @classmethod
+    async def run_scheduled_worker_now_async(cls_: Any, *, cls: WorkerClass) -> Any:  # noqa: N804
+        """Trigger the schedule of `cls` now and wait for that run; returns its result."""
+        return await cls_._on_core(lambda core: core.run_schedule_now(cls))
+
+    run_worker_immediately = blocking(run_worker_immediately_async)
+    start_worker = blocking(start_worker_async)
+    schedule_worker_as_cron = blocking(schedule_worker_as_cron_async)
+    run_scheduled_worker_now = blocking(run_scheduled_worker_now_async)

@@ -1,0 +1,127 @@
+"""Opens Temporal when it is first needed and keeps trying: a process lives on without it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+
+import structlog
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode, TLSConfig
+
+from modules.application.errors import ConfigurationError, UnavailableError
+from modules.config.types import TemporalSettings, TemporalTlsSettings
+
+SEARCH_ATTRIBUTE_WAIT_SECONDS = 30.0
+_log = structlog.get_logger()
+# What a server answers that manages search attributes elsewhere (Temporal Cloud) or forbids it to us.
+_NOT_OURS_TO_ADD = (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED)
+
+
+class TemporalUnavailableError(UnavailableError):
+    """Temporal cannot be reached."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(code="temporal_unavailable", reason=reason)
+
+
+class TemporalGateway:
+    """The connection to Temporal of one event loop; `on_connected` hooks run once it stands."""
+
+    def __init__(self, settings: TemporalSettings, *, search_attributes: Sequence[str]) -> None:
+        self._settings = settings
+        self._search_attributes = tuple(search_attributes)
+        self._client: Client | None = None
+        self._lock = asyncio.Lock()
+        self._hooks: list[Callable[[Client], Awaitable[None]]] = []
+
+    def on_connected(self, hook: Callable[[Client], Awaitable[None]]) -> None:
+        """Have `hook` awaited with the client once connected; call before the first `client()`."""
+        self._hooks.append(hook)
+
+    async def client(self) -> Client:
+        """The connected client; raises TemporalUnavailableError or ConfigurationError."""
+        if self._client is not None:
+            return self._client
+        async with self._lock:
+            if self._client is None:
+                client = await self._connect()
+                await self._ensure_search_attributes(client)
+                for hook in self._hooks:
+                    await hook(client)
+                self._client = client
+        return self._client
+
+    async def _connect(self) -> Client:
+        settings = self._settings
+        seconds = settings.connect_timeout_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                return await Client.connect(
+                    settings.address,
+                    namespace=settings.namespace,
+                    api_key=settings.api_key.get_secret_value() if settings.api_key else None,
+                    tls=_tls(settings.tls),
+                )
+        except TimeoutError:
+            raise TemporalUnavailableError(f"no answer from {settings.address} in {seconds:g} s") from None
+        except (RPCError, RuntimeError) as error:
+            # The bridge reports a refused connection as RuntimeError.
+            raise TemporalUnavailableError(f"cannot connect to {settings.address}") from error
+
+    async def _ensure_search_attributes(self, client: Client) -> None:
+        missing = set(self._search_attributes) - await self._known_attributes(client)
+        if not missing:
+            return
+        keyword = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
+        request = AddSearchAttributesRequest(
+            namespace=client.namespace, search_attributes=dict.fromkeys(missing, keyword)
+        )
+        try:
+            await client.operator_service.add_search_attributes(request, timeout=self._rpc_timeout())
+        except RPCError as error:
+            if error.status in _NOT_OURS_TO_ADD:
+                names = ", ".join(sorted(missing))
+                raise ConfigurationError(
+                    code="search_attributes_missing",
+                    field="temporal.namespace",
+                    reason=f"add the Keyword search attributes {names} to the namespace",
+                ) from error
+            if error.status is not RPCStatusCode.ALREADY_EXISTS:
+                raise TemporalUnavailableError("search attributes could not be added") from error
+        # A new attribute is refused by starts until every cache of the server has seen it.
+        async with asyncio.timeout(SEARCH_ATTRIBUTE_WAIT_SECONDS):
+            while missing - await self._known_attributes(client):
+                await asyncio.sleep(0.1)
+
+    async def _known_attributes(self, client: Client) -> set[str]:
+        request = ListSearchAttributesRequest(namespace=client.namespace)
+        try:
+            answer = await client.operator_service.list_search_attributes(
+                request, timeout=self._rpc_timeout()
+            )
+        except RPCError as error:
+            raise TemporalUnavailableError("search attributes could not be read") from error
+        return set(answer.custom_attributes)
+
+    def _rpc_timeout(self) -> timedelta:
+        return timedelta(seconds=self._settings.connect_timeout_seconds)
+
+
+def _tls(settings: TemporalTlsSettings) -> TLSConfig | bool:
+    if not settings.enabled:
+        return False
+    try:
+        return TLSConfig(
+            server_root_ca_cert=settings.ca_file.read_bytes() if settings.ca_file else None,
+            domain=settings.server_name,
+            client_cert=settings.cert_file.read_bytes() if settings.cert_file else None,
+            client_private_key=settings.key_file.read_bytes() if settings.key_file else None,
+        )
+    except OSError as error:
+        raise ConfigurationError(
+            code="temporal_tls_unreadable", field="temporal.tls", reason=f"cannot read {error.filename}"
+        ) from error

@@ -1,0 +1,227 @@
+"""Starts, schedules and serves worker classes; everything the service asks of Temporal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionExecutionStartWorkflow,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+    WorkflowFailureError,
+    WorkflowHandle,
+)
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError
+
+from modules.application.internals.temporal_gateway import TemporalGateway, TemporalUnavailableError
+from modules.application.internals.worker_server import WorkerServer
+from modules.application.worker import Lane, WorkerClass, WorkerPlan, WorkerStart
+from modules.config.types import TemporalSettings
+
+# An eager run in this process ends long before; asking the server for the result would cost it a poll.
+EAGER_GRACE_SECONDS = 0.5
+STOP_MARGIN_SECONDS = 5.0
+SCHEDULE_POLL_SECONDS = 0.1
+SCHEDULE_WAIT_SECONDS = 30.0
+_log = structlog.get_logger()
+
+
+class WorkerRuntime:
+    """Lives on one event loop. Methods raise TemporalUnavailableError when Temporal cannot be reached."""
+
+    def __init__(self, gateway: TemporalGateway, settings: TemporalSettings) -> None:
+        self._gateway = gateway
+        self._settings = settings
+        self._servers: list[WorkerServer] = []
+
+    async def serve(self, plan: WorkerPlan) -> None:
+        """Serve `plan` and create its schedules once connected; connects now."""
+
+        async def connected(client: Client) -> None:
+            for schedule in plan.schedules:
+                await self.schedule_with(client, schedule.worker, schedule.cron)
+            server = WorkerServer(plan, self.task_queue)
+            await server.start(client)
+            self._servers.append(server)
+
+        self._gateway.on_connected(connected)
+        await self._gateway.client()
+
+    async def wait_served(self) -> None:
+        """Wait until a server has ended by itself; raises what ended it."""
+        await asyncio.gather(*(server.wait() for server in self._servers))
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Stop all servers. Temporal's own graceful shutdown is bounded by `grace_seconds` from outside."""
+        servers, self._servers = self._servers, []
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_seconds + STOP_MARGIN_SECONDS):
+                await asyncio.gather(*(server.stop() for server in servers))
+
+    async def check(self) -> None:
+        await self._gateway.client()
+
+    def task_queue(self, lane: Lane) -> str:
+        return f"{self._settings.task_queue_prefix}-{lane.value}"
+
+    async def run_immediately(
+        self, cls: WorkerClass, params: Any, *, outcome: asyncio.Future[Any] | None, wait_seconds: float
+    ) -> Any:
+        """Start a run and wait for `outcome`, the run's result, or `wait_seconds`, whichever comes first.
+
+        Returns what came first, None after the wait; the run goes on. A run that is under way under the same
+        id is joined. A failed run gives None: what became of its row is on the row.
+        """
+        handle = await self._start(cls, params, eager=True)
+        if outcome is not None:
+            with contextlib.suppress(TimeoutError):
+                return await asyncio.wait_for(asyncio.shield(outcome), EAGER_GRACE_SECONDS)
+        result = asyncio.ensure_future(_result(handle))
+        waiting: set[asyncio.Future[Any]] = {result} if outcome is None else {result, outcome}
+        done, _ = await asyncio.wait(waiting, timeout=wait_seconds, return_when=asyncio.FIRST_COMPLETED)
+        if result not in done:
+            result.cancel()
+            await asyncio.gather(result, return_exceptions=True)
+        return next(iter(done)).result() if done else None
+
+    async def start(self, cls: WorkerClass, params: Any) -> bool:
+        """Start a run unless one is under way under the same id; False in that case."""
+        client = await self._gateway.client()
+        try:
+            await self._start_workflow(client, cls, params, eager=False)
+        except WorkflowAlreadyStartedError:
+            return False
+        return True
+
+    async def _start(self, cls: WorkerClass, params: Any, *, eager: bool) -> WorkflowHandle[Any, Any]:
+        client = await self._gateway.client()
+        try:
+            return await self._start_workflow(client, cls, params, eager=eager)
+        except WorkflowAlreadyStartedError:
+            return client.get_workflow_handle_for(cls.run, cls.describe(params).workflow_id)
+
+    async def _start_workflow(
+        self, client: Client, cls: WorkerClass, params: Any, *, eager: bool
+    ) -> WorkflowHandle[Any, Any]:
+        start = cls.describe(params)
+        try:
+            return await client.start_workflow(
+                cls.run,
+                params,
+                id=start.workflow_id,
+                task_queue=self.task_queue(start.lane),
+                task_timeout=timedelta(seconds=self._settings.workflow_task_timeout_seconds),
+                request_eager_start=eager,
+                static_summary=start.summary,
+                static_details=start.details,
+                memo=start.memo,
+                search_attributes=_search_attributes(start),
+                rpc_timeout=timedelta(seconds=self._settings.connect_timeout_seconds),
+            )
+        except RPCError as error:
+            raise TemporalUnavailableError("the worker could not be started") from error
+
+    async def schedule_as_cron(self, cls: WorkerClass, cron_schedule: str) -> str:
+        """Create the schedule of a worker class, or bring it up to date; returns its id. Runs never overlap."""
+        client = await self._gateway.client()
+        return await self.schedule_with(client, cls, cron_schedule)
+
+    async def schedule_with(self, client: Client, cls: WorkerClass, cron_schedule: str) -> str:
+        start = cls.describe(cls.default_params())
+        schedule = Schedule(
+            action=ScheduleActionStartWorkflow(
+                cls.run,
+                cls.default_params(),
+                id=start.workflow_id,
+                task_queue=self.task_queue(start.lane),
+                task_timeout=timedelta(seconds=self._settings.workflow_task_timeout_seconds),
+                static_summary=start.summary,
+                static_details=start.details,
+                memo=start.memo,
+            ),
+            spec=ScheduleSpec(cron_expressions=[cron_schedule]),
+            policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1)),
+        )
+        timeout = timedelta(seconds=self._settings.connect_timeout_seconds)
+        schedule_id = self._schedule_id(cls)
+        try:
+            await client.create_schedule(schedule_id, schedule, rpc_timeout=timeout)
+        except ScheduleAlreadyRunningError:
+
+            def replaced(_: ScheduleUpdateInput) -> ScheduleUpdate:
+                return ScheduleUpdate(schedule=schedule)
+
+            await client.get_schedule_handle(schedule_id).update(replaced, rpc_timeout=timeout)
+        except RPCError as error:
+            raise TemporalUnavailableError("the schedule could not be created") from error
+        return schedule_id
+
+    async def run_schedule_now(self, cls: WorkerClass) -> Any:
+        """Trigger the schedule of a worker class and wait for that run; returns its result.
+
+        A run under way is waited for first, since runs never overlap.
+        """
+        client = await self._gateway.client()
+        schedule = client.get_schedule_handle(self._schedule_id(cls))
+        try:
+            description = await schedule.describe()
+            for running in description.info.running_actions:
+                await _result(_action_handle(client, cls, running))
+            seen = {_run_of(each.action) for each in description.info.recent_actions}
+            seen |= {_run_of(each) for each in description.info.running_actions}
+            await schedule.trigger(overlap=ScheduleOverlapPolicy.BUFFER_ONE)
+            async with asyncio.timeout(SCHEDULE_WAIT_SECONDS):
+                while True:
+                    info = (await schedule.describe()).info
+                    for action in (*info.running_actions, *(each.action for each in info.recent_actions)):
+                        if _run_of(action) not in seen:
+                            return await _action_handle(client, cls, action).result()
+                    await asyncio.sleep(SCHEDULE_POLL_SECONDS)
+        except TimeoutError:
+            raise TemporalUnavailableError("the schedule did not start its run") from None
+        except RPCError as error:
+            raise TemporalUnavailableError("the schedule could not be triggered") from error
+
+    def _schedule_id(self, cls: WorkerClass) -> str:
+        return f"{self._settings.task_queue_prefix}-{cls.describe(cls.default_params()).workflow_id}"
+
+
+async def _result(handle: WorkflowHandle[Any, Any]) -> Any:
+    try:
+        return await handle.result()
+    except (WorkflowFailureError, RPCError) as error:
+        _log.warning("run has no result", action="worker.no_result", error=type(error).__name__)
+        return None
+
+
+def _search_attributes(start: WorkerStart) -> TypedSearchAttributes:
+    pairs: Mapping[str, str] = start.attributes
+    return TypedSearchAttributes(
+        [SearchAttributePair(SearchAttributeKey.for_keyword(name), text) for name, text in pairs.items()]
+    )
+
+
+def _run_of(action: Any) -> str:
+    assert isinstance(action, ScheduleActionExecutionStartWorkflow)
+    return action.first_execution_run_id
+
+
+def _action_handle(client: Client, cls: WorkerClass, action: Any) -> WorkflowHandle[Any, Any]:
+    assert isinstance(action, ScheduleActionExecutionStartWorkflow)
+    return client.get_workflow_handle_for(
+        cls.run, action.workflow_id, first_execution_run_id=action.first_execution_run_id
+    )

@@ -1,0 +1,130 @@
+"""Where: the devices an account can be reached at, registered by apps, retired by providers' answers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from modules.application.event_loop_thread import EventLoopThread
+from modules.application.mongo_database import MongoDatabase
+from modules.application.service_facade import ServiceFacade, blocking
+from modules.config.types import DEFAULT_APP_ID
+from modules.device_token.internals.device_params import DeviceRegistration
+from modules.device_token.internals.device_registry import DeviceRegistry
+from modules.device_token.internals.store.device_repository import DeviceRepository
+from modules.device_token.types import MAX_DEVICES, Device, DeviceState, Platform, TargetKind
+
+
+class DeviceTokenService(ServiceFacade[DeviceRegistry]):
+    """Registers devices and says which of them are active.
+
+    An address exists once per app: registered under another account, it leaves the first. The account itself
+    need not be recorded, accounts live elsewhere. All methods raise InvalidInputError with every failure at
+    once, and no error carries an address.
+    """
+
+    @classmethod
+    async def start(cls, *, database: MongoDatabase, loop_thread: EventLoopThread) -> None:
+        """Create the collection and bind the service to the loop; called by bootstrap, safe to repeat."""
+        repository = DeviceRepository(database.database)
+        await loop_thread.call(repository.ensure)
+        cls.bind(DeviceRegistry(repository), loop_thread)
+
+    @classmethod
+    async def register_device_async(
+        cls,
+        *,
+        account_id: str,
+        platform: Platform,
+        kind: TargetKind,
+        address: str,
+        app_id: str = DEFAULT_APP_ID,
+    ) -> Device:
+        """Register the device or note that it was seen again; it is active afterwards.
+
+        `address` is the FCM registration token or installation id: 1 to 4,096 printable ASCII characters.
+        An inactive or quarantined device becomes active; one of another account leaves that account.
+        """
+        registration = DeviceRegistration(
+            account_id=account_id, app_id=app_id, platform=platform, kind=kind, address=address
+        )
+        return await cls._on_core(lambda core: core.register(registration))
+
+    @classmethod
+    async def deactivate_device_async(cls, *, account_id: str, device_id: str) -> Device:
+        """Stop sending to the device until its app registers it again, as when a person logs out.
+
+        Repeating it changes nothing. Raises DeviceNotFoundError when it is not a device of this account.
+        """
+        return await cls._on_core(lambda core: core.deactivate(account_id=account_id, device_id=device_id))
+
+    @classmethod
+    async def deactivate_dead_async(cls, *, device_id: str, version: int, code: str) -> bool:
+        """Deactivate a device whose address the provider called dead with `code`.
+
+        `version` is that of the Device the message went to: one that was registered again meanwhile stays
+        active. True when this call deactivated it, so of several reports of one death exactly one is True.
+        """
+        return await cls._on_core(
+            lambda core: core.retire(
+                device_id=device_id, version=version, state=DeviceState.INACTIVE, code=code
+            )
+        )
+
+    @classmethod
+    async def quarantine_async(cls, *, device_id: str, version: int, code: str) -> bool:
+        """As `deactivate_dead_async`, for an address that may be good but is refused to us.
+
+        Ended by `reinstate_device`, or by the app registering the device again.
+        """
+        return await cls._on_core(
+            lambda core: core.retire(
+                device_id=device_id, version=version, state=DeviceState.QUARANTINED, code=code
+            )
+        )
+
+    @classmethod
+    async def reinstate_device_async(cls, *, device_id: str) -> Device:
+        """End a quarantine; an active device is returned as it is.
+
+        Raises DeviceNotFoundError, or DeviceNotQuarantinedError for an inactive one.
+        """
+        return await cls._on_core(lambda core: core.reinstate(device_id))
+
+    @classmethod
+    async def list_devices_async(
+        cls, *, account_id: str, include_inactive: bool = False, limit: int = MAX_DEVICES
+    ) -> list[Device]:
+        """At most `limit` (1 to 500) devices of the account, last seen first.
+
+        With `include_inactive` also the inactive and the quarantined ones.
+        """
+        return await cls._on_core(
+            lambda core: core.devices_of(
+                account_id=account_id, include_inactive=include_inactive, limit=limit
+            )
+        )
+
+    @classmethod
+    async def active_devices_async(
+        cls, *, account_id: str, app_id: str | None = None, limit: int = MAX_DEVICES
+    ) -> list[Device]:
+        """At most `limit` (1 to 500) active devices, last seen first; `app_id` None means every app."""
+        return await cls._on_core(lambda core: core.active(account_id=account_id, app_id=app_id, limit=limit))
+
+    @classmethod
+    async def active_devices_for_async(
+        cls, *, account_ids: Collection[str], app_id: str | None = None, limit: int = MAX_DEVICES
+    ) -> dict[str, list[Device]]:
+        """`active_devices` of many accounts in one query; every account is a key, `limit` holds for each."""
+        return await cls._on_core(
+            lambda core: core.active_for(account_ids=account_ids, app_id=app_id, limit=limit)
+        )
+
+    register_device = blocking(register_device_async)
+    deactivate_device = blocking(deactivate_device_async)
+    deactivate_dead = blocking(deactivate_dead_async)
+    quarantine = blocking(quarantine_async)
+    reinstate_device = blocking(reinstate_device_async)
+    list_devices = blocking(list_devices_async)
+    active_devices = blocking(active_devices_async)
+    active_devices_for = blocking(active_devices_for_async)

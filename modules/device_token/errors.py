@@ -1,0 +1,30 @@
+"""What the device service refuses; none of these ever carries an address."""
+
+from __future__ import annotations
+
+from modules.application.errors import ConflictError, NotFoundError, ServiceError
+
+
+class DeviceNotFoundError(NotFoundError):
+    """No such device, or it is not (or no longer) a device of this account."""
+
+    def __init__(self) -> None:
+        super().__init__(code="device_not_found", field="device_id", reason="the account has no such device")
+
+
+class DeviceNotQuarantinedError(ConflictError):
+    """Only a quarantined device can be reinstated; an inactive one comes back when its app registers it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            code="device_not_quarantined",
+            field="device_id",
+            reason="the device is inactive; it returns when its app registers it again",
+        )
+
+
+class DeviceStoreError(ServiceError):
+    """MongoDB refused an operation on devices; its own words can repeat the address and are left out."""
+
+    def __init__(self, server_code: int | None) -> None:
+        super().__init__(code="device_store_refused", reason=f"MongoDB refused the operation ({server_code})")

@@ -1,0 +1,134 @@
+"""Checks what callers say about devices and reports every failure at once, never repeating an address."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from modules.account.types import account_id_problems
+from modules.application.errors import InvalidInputError, Problem
+from modules.device_token.types import MAX_DEVICES, Platform, TargetKind
+
+ADDRESS_MAX_LENGTH = 4096
+APP_ID_MAX_LENGTH = 64
+CODE_MAX_LENGTH = 128
+_PRINTABLE_ASCII = re.compile(r"[!-~]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceRegistration:
+    """What an app says when it registers a device; `address` is a secret and stays out of `repr`."""
+
+    account_id: str
+    app_id: str
+    platform: Platform
+    kind: TargetKind
+    address: str = field(repr=False)
+
+    def checked(self) -> DeviceRegistration:
+        """The same with real enums; raises InvalidInputError with all problems."""
+        _refuse(
+            account_id_problems(self.account_id),
+            _app_id_problems(self.app_id),
+            _enum_problems(Platform, self.platform, "platform"),
+            _enum_problems(TargetKind, self.kind, "kind"),
+            _address_problems(self.address),
+        )
+        return DeviceRegistration(
+            account_id=self.account_id,
+            app_id=self.app_id,
+            platform=Platform(self.platform),
+            kind=TargetKind(self.kind),
+            address=self.address,
+        )
+
+
+def check_device(*, account_id: object, device_id: object) -> None:
+    _refuse(account_id_problems(account_id), _device_id_problems(device_id))
+
+
+def check_device_id(device_id: object) -> None:
+    _refuse(_device_id_problems(device_id))
+
+
+def check_dead_target(*, device_id: object, version: object, code: object) -> None:
+    problems: list[Problem] = []
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        problems.append(Problem("invalid_version", "version", "must be the version of the device sent to"))
+    if not isinstance(code, str) or not 1 <= len(code) <= CODE_MAX_LENGTH or not code.isprintable():
+        reason = f"must be 1 to {CODE_MAX_LENGTH} printable characters"
+        problems.append(Problem("invalid_code", "code", reason))
+    _refuse(_device_id_problems(device_id), problems)
+
+
+def check_listing(*, account_id: object, include_inactive: object, limit: object) -> None:
+    problems: list[Problem] = []
+    if not isinstance(include_inactive, bool):
+        problems.append(Problem("invalid_flag", "include_inactive", "must be true or false"))
+    _refuse(account_id_problems(account_id), problems, _limit_problems(limit))
+
+
+def check_lookup(*, account_id: object, app_id: object, limit: object) -> None:
+    _refuse(account_id_problems(account_id), _optional_app_id_problems(app_id), _limit_problems(limit))
+
+
+def check_bulk_lookup(*, account_ids: object, app_id: object, limit: object) -> None:
+    _refuse(_account_ids_problems(account_ids), _optional_app_id_problems(app_id), _limit_problems(limit))
+
+
+def _app_id_problems(app_id: object) -> list[Problem]:
+    if isinstance(app_id, str) and len(app_id) <= APP_ID_MAX_LENGTH and _PRINTABLE_ASCII.fullmatch(app_id):
+        return []
+    reason = f"must be 1 to {APP_ID_MAX_LENGTH} printable ASCII characters without spaces"
+    return [Problem("invalid_app_id", "app_id", reason)]
+
+
+def _optional_app_id_problems(app_id: object) -> list[Problem]:
+    return [] if app_id is None else _app_id_problems(app_id)
+
+
+def _address_problems(address: object) -> list[Problem]:
+    if not isinstance(address, str):
+        return [Problem("invalid_address", "address", "must be a string")]
+    if not 1 <= len(address) <= ADDRESS_MAX_LENGTH:
+        return [Problem("invalid_address", "address", f"must have 1 to {ADDRESS_MAX_LENGTH} characters")]
+    if not _PRINTABLE_ASCII.fullmatch(address):
+        return [Problem("invalid_address", "address", "must be printable ASCII without spaces")]
+    return []
+
+
+def _enum_problems(enum: type[StrEnum], value: object, field_name: str) -> list[Problem]:
+    known = [str(member) for member in enum]
+    if isinstance(value, str) and value in known:
+        return []
+    return [Problem(f"invalid_{field_name}", field_name, f"must be one of {', '.join(known)}")]
+
+
+def _device_id_problems(device_id: object) -> list[Problem]:
+    if isinstance(device_id, str):
+        return []
+    return [Problem("invalid_device_id", "device_id", "must be a string")]
+
+
+def _limit_problems(limit: object) -> list[Problem]:
+    if isinstance(limit, int) and not isinstance(limit, bool) and 1 <= limit <= MAX_DEVICES:
+        return []
+    return [Problem("invalid_limit", "limit", f"must be a whole number from 1 to {MAX_DEVICES}")]
+
+
+def _account_ids_problems(account_ids: object) -> list[Problem]:
+    if isinstance(account_ids, str) or not isinstance(account_ids, Collection):
+        return [Problem("invalid_account_ids", "account_ids", "must be a list of account ids")]
+    return [
+        problem
+        for position, account_id in enumerate(account_ids)
+        for problem in account_id_problems(account_id, field=f"account_ids[{position}]")
+    ]
+
+
+def _refuse(*groups: list[Problem]) -> None:
+    problems = [problem for group in groups for problem in group]
+    if problems:
+        raise InvalidInputError(problems)

@@ -1,0 +1,70 @@
+"""Knows which devices an account can be reached at; the logic behind DeviceTokenService."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from modules.device_token.errors import DeviceNotFoundError, DeviceNotQuarantinedError
+from modules.device_token.internals.device_params import (
+    DeviceRegistration,
+    check_bulk_lookup,
+    check_dead_target,
+    check_device,
+    check_device_id,
+    check_listing,
+    check_lookup,
+)
+from modules.device_token.internals.store.device_repository import DeviceRepository
+from modules.device_token.types import Device, DeviceState
+
+DEACTIVATED_BY_ACCOUNT = "deactivated_by_account"
+
+
+class DeviceRegistry:
+    """Registers devices, takes them out of use, and says which are active."""
+
+    def __init__(self, repository: DeviceRepository) -> None:
+        self._repository = repository
+
+    async def register(self, registration: DeviceRegistration) -> Device:
+        return await self._repository.upsert(registration.checked())
+
+    async def deactivate(self, *, account_id: str, device_id: str) -> Device:
+        check_device(account_id=account_id, device_id=device_id)
+        changed = await self._repository.deactivate(
+            account_id=account_id, device_id=device_id, reason=DEACTIVATED_BY_ACCOUNT
+        )
+        device = changed or await self._repository.find(device_id)
+        if device is None or device.account_id != account_id:
+            raise DeviceNotFoundError
+        return device
+
+    async def retire(self, *, device_id: str, version: int, state: DeviceState, code: str) -> bool:
+        check_dead_target(device_id=device_id, version=version, code=code)
+        return await self._repository.retire(device_id=device_id, version=version, state=state, reason=code)
+
+    async def reinstate(self, device_id: str) -> Device:
+        check_device_id(device_id)
+        device = await self._repository.reinstate(device_id) or await self._repository.find(device_id)
+        if device is None:
+            raise DeviceNotFoundError
+        if device.state is not DeviceState.ACTIVE:
+            raise DeviceNotQuarantinedError
+        return device
+
+    async def devices_of(self, *, account_id: str, include_inactive: bool, limit: int) -> list[Device]:
+        check_listing(account_id=account_id, include_inactive=include_inactive, limit=limit)
+        states = tuple(DeviceState) if include_inactive else (DeviceState.ACTIVE,)
+        return await self._repository.devices_of(account_id=account_id, states=states, limit=limit)
+
+    async def active(self, *, account_id: str, app_id: str | None, limit: int) -> list[Device]:
+        check_lookup(account_id=account_id, app_id=app_id, limit=limit)
+        return await self._repository.active(account_id=account_id, app_id=app_id, limit=limit)
+
+    async def active_for(
+        self, *, account_ids: Collection[str], app_id: str | None, limit: int
+    ) -> dict[str, list[Device]]:
+        check_bulk_lookup(account_ids=account_ids, app_id=app_id, limit=limit)
+        wanted = list(dict.fromkeys(account_ids))
+        found = await self._repository.active_for(account_ids=wanted, app_id=app_id, limit=limit)
+        return {account_id: found.get(account_id, []) for account_id in wanted}

@@ -1,0 +1,64 @@
+"""What the notification module refuses, and what stands in the way of a provider."""
+
+from __future__ import annotations
+
+from modules.application.errors import ConfigurationError, ConflictError, NotFoundError, UnavailableError
+
+
+class PushNotificationNotFoundError(NotFoundError):
+    """No notification is recorded under this id."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            code="push_notification_not_found",
+            field="notification_id",
+            reason="no notification is recorded under this id",
+        )
+
+
+class ProviderConfigurationError(ConfigurationError):
+    """A provider's credentials or settings cannot be used as they are; an operator has to act."""
+
+
+class ProviderRefusedError(ConfigurationError):
+    """A provider, or its token server, was reached and says no to our identity or our request."""
+
+
+class ProviderUnavailableError(UnavailableError):
+    """A provider, or its token server, cannot be reached or cannot answer now."""
+
+
+class IdempotencyKeyConflictError(ConflictError):
+    """The account used this idempotency key before for other content; nothing was written or sent."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            code="idempotency_key_conflict",
+            field="idempotency_key",
+            reason="this key was used before with other content",
+        )
+
+
+class PushNotificationNotCancellableError(ConflictError):
+    """The notification is being sent, is finished, or was cancelled before."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__(
+            code="push_notification_not_cancellable",
+            field="notification_id",
+            reason=f"only a pending notification can be cancelled; this one is {state}",
+        )
+
+
+class ImmediateSendDeferredError(UnavailableError):
+    """Temporal could not be reached at the call: the row is kept and the master worker will deliver it.
+
+    `notification_id` is the row's id.
+    """
+
+    def __init__(self, notification_id: str) -> None:
+        super().__init__(
+            code="temporal_unavailable",
+            reason=f"Temporal cannot be reached; notification {notification_id} is kept and will be sent later",
+        )
+        self.notification_id = notification_id

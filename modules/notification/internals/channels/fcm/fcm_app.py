@@ -1,0 +1,69 @@
+"""One Firebase project as we use it: its account, its token and its connections, opened when first needed."""
+
+from __future__ import annotations
+
+from modules.config.types import FcmAppSettings, FcmSettings
+from modules.notification.internals.channels.fcm.access_token_source import Access, AccessTokenSource
+from modules.notification.internals.channels.fcm.answer import FcmAnswer
+from modules.notification.internals.channels.fcm.error_body import refuses_access_token
+from modules.notification.internals.channels.fcm.token_endpoint import TokenEndpoint
+from modules.notification.internals.channels.fcm.transport import FcmTransport
+
+
+class FcmApp:
+    """Sends bodies for one app id. Lives on one event loop."""
+
+    def __init__(
+        self, *, app_id: str, app: FcmAppSettings, settings: FcmSettings, max_concurrent_requests: int
+    ) -> None:
+        self._settings = settings
+        self.max_concurrent_requests = max_concurrent_requests
+        is_default = app.credentials_path == settings.credentials_path
+        self._tokens = AccessTokenSource(
+            credentials_path=app.credentials_path,
+            project_id=app.project_id,
+            settings_field="fcm.credentials_path" if is_default else f"fcm.apps.{app_id}.credentials_path",
+            endpoint=TokenEndpoint(
+                ca_file=settings.ca_file, timeout_seconds=settings.request_timeout_seconds
+            ),
+            timeout_seconds=settings.request_timeout_seconds,
+        )
+        self._transport: FcmTransport | None = None
+
+    async def access(self) -> Access:
+        """What sending needs; raises a ServiceError that says what an operator has to mend.
+
+        ProviderConfigurationError and ProviderRefusedError stay; ProviderUnavailableError may pass.
+        """
+        self._opened()
+        return await self._tokens.access()
+
+    async def post(self, body: bytes, access: Access) -> FcmAnswer:
+        """Send one body. A refused access token is replaced once, as FCM did not read the message then.
+
+        Raises as `access` does, when a new token cannot be had.
+        """
+        answer = await self._post(body, access)
+        if not refuses_access_token(answer):
+            return answer
+        replacement = await self._tokens.replacement(access)
+        return answer if replacement is None else await self._post(body, replacement)
+
+    async def close(self) -> None:
+        await self._tokens.close()
+        if self._transport is not None:
+            await self._transport.close()
+
+    async def _post(self, body: bytes, access: Access) -> FcmAnswer:
+        return await self._opened().post(project_id=access.project_id, token=access.token, body=body)
+
+    def _opened(self) -> FcmTransport:
+        if self._transport is None:
+            self._transport = FcmTransport(
+                endpoint=self._settings.endpoint,
+                ca_file=self._settings.ca_file,
+                connect_timeout_seconds=self._settings.connect_timeout_seconds,
+                request_timeout_seconds=self._settings.request_timeout_seconds,
+                max_concurrent_requests=self.max_concurrent_requests,
+            )
+        return self._transport

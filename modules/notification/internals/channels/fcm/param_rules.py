@@ -1,0 +1,128 @@
+"""Rules that single values have to keep; each notes what is wrong and never repeats the value."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from modules.application.errors import InvalidInputError, Problem
+
+MAX_URL_LENGTH = 2048
+MAX_NAME_LENGTH = 256
+
+_SHOWN_KEY_LENGTH = 64
+_SPACES_AND_CONTROLS = re.compile(r"[\s\x00-\x1f\x7f]")
+
+
+class ProblemList:
+    """Collects every problem of one input. A rule returns the value where it can be used, else None."""
+
+    def __init__(self) -> None:
+        self._problems: list[Problem] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._problems)
+
+    def add(self, code: str, field: str, reason: str) -> None:
+        self._problems.append(Problem(code, field, reason))
+
+    def extend(self, problems: list[Problem]) -> None:
+        self._problems.extend(problems)
+
+    def refuse(self) -> None:
+        """Raise InvalidInputError with everything that was noted, if anything was."""
+        if self._problems:
+            raise InvalidInputError(self._problems)
+
+    def text(self, value: object, field: str) -> str | None:
+        """Text that can be sent: a string in UTF-8 without NUL."""
+        if not isinstance(value, str):
+            self.add("invalid_type", field, "must be a string")
+            return None
+        if not is_encodable(value):
+            self.add("invalid_text", field, "holds half a surrogate pair, which UTF-8 cannot carry")
+            return None
+        if "\x00" in value:
+            self.add("invalid_text", field, "holds a NUL character")
+        return value
+
+    def required_text(self, value: object, field: str) -> str | None:
+        text = self.text(value, field)
+        if text is not None and not text.strip():
+            self.add("required", field, "must not be blank")
+        return text
+
+    def name(self, value: object, field: str, *, max_length: int = MAX_NAME_LENGTH) -> str | None:
+        """An optional identifier: None, or 1 to `max_length` printable characters."""
+        if value is None:
+            return None
+        text = self.text(value, field)
+        if text is None:
+            return None
+        if text.strip() and len(text) <= max_length and text.isprintable():
+            return text
+        self.add("invalid_value", field, f"must have 1 to {max_length} printable characters")
+        return None
+
+    def choice(self, value: object, field: str, allowed: tuple[str, ...]) -> str | None:
+        if value is None:
+            return None
+        if not isinstance(value, str) or value not in allowed:
+            self.add("invalid_value", field, f"must be one of {', '.join(allowed)}")
+            return None
+        return value
+
+    def matching(self, value: object, field: str, pattern: re.Pattern[str], what: str) -> str | None:
+        """An optional string that is `what`."""
+        if value is None:
+            return None
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            self.add("invalid_value", field, f"must be {what}")
+            return None
+        return value
+
+    def https_url(self, value: object, field: str) -> str | None:
+        """An optional absolute https address with a host, without spaces."""
+        if value is None:
+            return None
+        text = self.text(value, field)
+        if text is None:
+            return None
+        if len(text) <= MAX_URL_LENGTH and _is_https_url(text):
+            return text
+        reason = f"must be an https address with a host, of at most {MAX_URL_LENGTH} characters"
+        self.add("invalid_url", field, reason)
+        return None
+
+    def whole_number(self, value: object, field: str, *, maximum: int) -> int | None:
+        """An optional whole number from 0."""
+        if value is None:
+            return None
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= maximum:
+            self.add("invalid_value", field, f"must be a whole number from 0 to {maximum}")
+            return None
+        return value
+
+
+def is_encodable(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def member_path(parent: str, key: str) -> str:
+    """The path of a mapping's member, short and printable whatever the key is."""
+    shown = key if len(key) <= _SHOWN_KEY_LENGTH else f"{key[:_SHOWN_KEY_LENGTH]}…"
+    return f"{parent}.{shown if shown.isprintable() else ascii(shown)[1:-1]}"
+
+
+def _is_https_url(text: str) -> bool:
+    if not text.startswith("https://") or _SPACES_AND_CONTROLS.search(text):
+        return False
+    try:
+        parts = urlsplit(text)
+        return bool((parts.hostname or "").strip(".")) and parts.port != 0
+    except ValueError:
+        return False

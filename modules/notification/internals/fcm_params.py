@@ -1,0 +1,244 @@
+"""Checks a push against FCM's rules before anything is written or sent, and reports every failure at once."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from modules.notification.internals.channels.fcm.message_builder import (
+    MAX_COLLAPSE_ID_BYTES,
+    MAX_TTL_SECONDS,
+    build_message,
+)
+from modules.notification.internals.channels.fcm.message_encoder import EncodedMessage
+from modules.notification.internals.channels.fcm.param_rules import ProblemList, is_encodable, member_path
+from modules.notification.types import (
+    AndroidOptions,
+    ApnsOptions,
+    OutcomePolicy,
+    PushPayload,
+    SendPushParams,
+    WebPushOptions,
+)
+from modules.preference.types import category_problems
+
+# FCM HTTP v1: "Message.data", "AndroidConfig.ttl", and the limit of one multicast.
+MAX_MESSAGE_BYTES = 4096
+MAX_TARGETS = 500
+MAX_APP_ID_LENGTH = 64
+MAX_BADGE = 2**31 - 1
+NOTIFICATION_ID_LENGTH = 36
+
+_RESERVED_KEYS = frozenset({"from", "notification", "message_type"})
+_RESERVED_PREFIXES = ("google.", "gcm.")
+_ANDROID_PRIORITIES = ("normal", "high")
+_APNS_PRIORITIES = ("1", "5", "10")
+_ANALYTICS_LABEL = re.compile(r"[a-zA-Z0-9\-_.~%]{1,50}")
+_APP_ID = re.compile(rf"[!-~]{{1,{MAX_APP_ID_LENGTH}}}")
+_APNS_HEADER = re.compile(r"apns-[a-z-]{1,40}")
+_APNS_HEADER_VALUE = re.compile(r"[!-~]([ -~]{0,254}[!-~])?")
+_EPOCH_SECONDS = re.compile(r"[0-9]{1,10}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FCMParams:
+    """A push about to be written or sent; `validate()` raises InvalidInputError with all that is wrong.
+
+    `expires_at` without a time zone is this host's local time. `target_count` None: not known yet. `now` is
+    the time to judge `expires_at` by, this host's unless given.
+    """
+
+    params: SendPushParams
+    immediate: bool = False
+    expires_at: datetime | None = None
+    target_count: int | None = None
+    now: datetime | None = None
+
+    def validate(self) -> None:
+        """Raise InvalidInputError unless FCM would take this push as it will be encoded.
+
+        The reasons carry no content. The size is that of the message object without its target as compact
+        JSON in UTF-8, with an id of 36 characters and the longest time to live.
+        """
+        problems = ProblemList()
+        check_target_count(self.target_count, problems)
+        _check_expiry(self.expires_at, self.now or datetime.now(UTC), problems)
+        if not isinstance(self.immediate, bool):
+            problems.add("invalid_type", "immediate", "must be true or false")
+        if not isinstance(self.params, SendPushParams):
+            problems.add("invalid_type", "params", "must be SendPushParams")
+        else:
+            usable = _check_params(self.params, self.expires_at is not None, problems)
+            _check_size(usable, bool(self.immediate), self.expires_at is not None, problems)
+        problems.refuse()
+
+
+def check_target_count(count: object, problems: ProblemList) -> None:
+    """Note a number of targets that one send cannot have; None passes."""
+    if count is None:
+        return
+    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+        problems.add("invalid_type", "targets", "must be a number of targets")
+    elif count == 0:
+        problems.add("no_targets", "targets", "there is no device to send to")
+    elif count > MAX_TARGETS:
+        problems.add(
+            "too_many_targets", "targets", f"one send takes at most {MAX_TARGETS} targets, not {count}"
+        )
+
+
+def _check_expiry(expires_at: object, now: datetime, problems: ProblemList) -> None:
+    if expires_at is None:
+        return
+    if not isinstance(expires_at, datetime):
+        problems.add("invalid_type", "expires_at", "must be a datetime")
+        return
+    try:
+        seconds_left = (expires_at.astimezone(UTC) - now).total_seconds()
+    except (OverflowError, ValueError, OSError):
+        problems.add("invalid_value", "expires_at", "is outside the time this host can reckon with")
+        return
+    if seconds_left <= 0:
+        problems.add("expired", "expires_at", "is in the past")
+    elif math.floor(seconds_left) > MAX_TTL_SECONDS:
+        days = timedelta(seconds=MAX_TTL_SECONDS).days
+        problems.add(
+            "expires_too_late", "expires_at", f"must be within {days} days, FCM keeps nothing longer"
+        )
+
+
+def _check_params(params: SendPushParams, has_expiry: bool, problems: ProblemList) -> SendPushParams:
+    """Note everything wrong with the parts; returns what of them can be put into a message, to measure it."""
+    title = problems.required_text(params.title, "title")
+    body = problems.required_text(params.body, "body")
+    data = _check_data(params.data, problems)
+    image_url = problems.https_url(params.image_url, "image_url")
+    click_action = problems.name(params.click_action, "click_action", max_length=2048)
+    problems.extend(category_problems(params.category))
+    problems.matching(
+        params.app_id, "app_id", _APP_ID, f"1 to {MAX_APP_ID_LENGTH} printable ASCII characters, no spaces"
+    )
+    if not isinstance(params.outcome_policy, OutcomePolicy):
+        problems.add("invalid_type", "outcome_policy", "must be an OutcomePolicy")
+    return SendPushParams(
+        title=title or "",
+        body=body or "",
+        data=data,
+        image_url=image_url,
+        click_action=click_action,
+        android=_check_android(params.android, problems),
+        apns=_check_apns(params.apns, has_expiry, problems),
+        webpush=_check_webpush(params.webpush, problems),
+        analytics_label=problems.matching(
+            params.analytics_label,
+            "analytics_label",
+            _ANALYTICS_LABEL,
+            "1 to 50 of a-z, A-Z, 0-9 and - _ . ~ %",
+        ),
+    )
+
+
+def _check_data(data: object, problems: ProblemList) -> dict[str, str]:
+    if not isinstance(data, Mapping):
+        problems.add("invalid_type", "data", "must be a mapping of strings to strings")
+        return {}
+    usable: dict[str, str] = {}
+    for key, value in data.items():
+        if not isinstance(key, str):
+            problems.add("invalid_type", "data", "keys must be strings")
+            continue
+        field = member_path("data", key)
+        if not key or not is_encodable(key) or not key.isprintable():
+            problems.add("invalid_key", field, "a key must have printable characters")
+        elif key in _RESERVED_KEYS or key.startswith(_RESERVED_PREFIXES):
+            problems.add("reserved_key", field, "FCM keeps this key for itself")
+        text = problems.text(value, field)
+        if text is not None and is_encodable(key):
+            usable[key] = text
+    return usable
+
+
+def _check_android(options: object, problems: ProblemList) -> AndroidOptions:
+    if not isinstance(options, AndroidOptions):
+        problems.add("invalid_type", "android", "must be AndroidOptions")
+        return AndroidOptions()
+    return AndroidOptions(
+        channel_id=problems.name(options.channel_id, "android.channel_id"),
+        priority=problems.choice(options.priority, "android.priority", _ANDROID_PRIORITIES),
+        collapse_key=problems.name(options.collapse_key, "android.collapse_key"),
+        sound=problems.name(options.sound, "android.sound"),
+    )
+
+
+def _check_apns(options: object, has_expiry: bool, problems: ProblemList) -> ApnsOptions:
+    if not isinstance(options, ApnsOptions):
+        problems.add("invalid_type", "apns", "must be ApnsOptions")
+        return ApnsOptions()
+    return ApnsOptions(
+        headers=_check_apns_headers(options.headers, has_expiry, problems),
+        badge=problems.whole_number(options.badge, "apns.badge", maximum=MAX_BADGE),
+        sound=problems.name(options.sound, "apns.sound"),
+        thread_id=problems.name(options.thread_id, "apns.thread_id"),
+    )
+
+
+def _check_apns_headers(headers: object, has_expiry: bool, problems: ProblemList) -> dict[str, str]:
+    if not isinstance(headers, Mapping):
+        problems.add("invalid_type", "apns.headers", "must be a mapping of strings to strings")
+        return {}
+    usable: dict[str, str] = {}
+    for key, value in headers.items():
+        if not isinstance(key, str):
+            problems.add("invalid_type", "apns.headers", "names must be strings")
+            continue
+        field, name = member_path("apns.headers", key), key.lower()
+        if not _APNS_HEADER.fullmatch(name):
+            problems.add("invalid_key", field, "must be the name of an APNs header (apns-…)")
+        elif name in usable:
+            problems.add("duplicate_key", field, "is given twice, in other letters")
+        else:
+            text = problems.matching(value, field, _APNS_HEADER_VALUE, "1 to 256 printable ASCII characters")
+            if text is not None:
+                usable[name] = text
+                _check_apns_value(name, text, field, has_expiry, problems)
+    return usable
+
+
+def _check_apns_value(name: str, value: str, field: str, has_expiry: bool, problems: ProblemList) -> None:
+    if name == "apns-priority":
+        problems.choice(value, field, _APNS_PRIORITIES)
+    elif name == "apns-collapse-id" and len(value) > MAX_COLLAPSE_ID_BYTES:
+        problems.add("invalid_value", field, f"APNs takes at most {MAX_COLLAPSE_ID_BYTES} bytes")
+    elif name == "apns-expiration":
+        problems.matching(value, field, _EPOCH_SECONDS, "seconds since 1970")
+        if has_expiry:
+            problems.add("conflict", field, "expires_at says the same; give one of them")
+
+
+def _check_webpush(options: object, problems: ProblemList) -> WebPushOptions:
+    if not isinstance(options, WebPushOptions):
+        problems.add("invalid_type", "webpush", "must be WebPushOptions")
+        return WebPushOptions()
+    return WebPushOptions(link=problems.https_url(options.link, "webpush.link"))
+
+
+def _check_size(usable: SendPushParams, immediate: bool, has_expiry: bool, problems: ProblemList) -> None:
+    payload = PushPayload(
+        notification_id="0" * NOTIFICATION_ID_LENGTH,
+        params=usable,
+        ttl_seconds=MAX_TTL_SECONDS if has_expiry else None,
+        immediate=immediate,
+    )
+    try:
+        size = EncodedMessage(build_message(payload)).size_bytes()
+    except ValueError:
+        # The rules above are meant to be stricter than firebase-admin's; where not, it has the last word.
+        if not problems:
+            problems.add("not_encodable", "params", "firebase-admin refuses to encode this message")
+        return
+    if size > MAX_MESSAGE_BYTES:
+        reason = f"the message is {size} bytes of JSON in UTF-8, FCM takes at most {MAX_MESSAGE_BYTES}"
+        problems.add("payload_too_large", "params", reason)

@@ -1,0 +1,85 @@
+"""Keeps the leases of claimed rows while they are delivered, and knows when they can no longer be trusted."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import structlog
+
+from modules.application.errors import UnavailableError
+from modules.notification.internals.push_notification_writer import PushNotificationWriter
+from modules.notification.internals.store.push_notification_model import PushNotificationModel
+
+RENEWALS_PER_LEASE = 3
+
+
+class Lease:
+    """The claim on some rows. `held()` is asked right before every send.
+
+    The end is kept on the monotonic clock from before the claim was written, so it is never later than the
+    database's, also after the process was stopped (SIGSTOP) or the host's clock was set.
+    """
+
+    def __init__(self, *, claim_id: str, lease_seconds: float, claimed_monotonic: float) -> None:
+        self.claim_id = claim_id
+        self._lease_seconds = lease_seconds
+        self._ends = claimed_monotonic + lease_seconds
+
+    def held(self) -> bool:
+        """Whether nobody else can have claimed the rows yet."""
+        return time.monotonic() < self._ends
+
+    def remaining_seconds(self) -> float:
+        return max(0.0, self._ends - time.monotonic())
+
+    def extend(self, renewed_monotonic: float) -> None:
+        self._ends = renewed_monotonic + self._lease_seconds
+
+    def lose(self) -> None:
+        self._ends = float("-inf")
+
+
+@asynccontextmanager
+async def kept_lease(
+    writer: PushNotificationWriter,
+    rows: Sequence[PushNotificationModel],
+    *,
+    lease_seconds: float,
+    claimed_monotonic: float,
+) -> AsyncIterator[Lease]:
+    """Renew the claim of `rows`, all of one claim, until the block is left."""
+    claim = rows[0].claim
+    assert claim is not None
+    lease = Lease(claim_id=claim.id, lease_seconds=lease_seconds, claimed_monotonic=claimed_monotonic)
+    renewing = asyncio.create_task(_renew(writer, rows, lease, lease_seconds))
+    try:
+        yield lease
+    finally:
+        renewing.cancel()
+        await asyncio.gather(renewing, return_exceptions=True)
+
+
+async def _renew(
+    writer: PushNotificationWriter,
+    rows: Sequence[PushNotificationModel],
+    lease: Lease,
+    lease_seconds: float,
+) -> None:
+    row_ids = [row.id for row in rows]
+    while lease.held():
+        await asyncio.sleep(lease_seconds / RENEWALS_PER_LEASE)
+        asked = time.monotonic()
+        try:
+            kept = await writer.renew(row_ids, claim_id=lease.claim_id, lease_seconds=lease_seconds)
+        except UnavailableError:
+            # The lease still runs; held() says for how long sending is safe.
+            structlog.get_logger().warning("lease not renewed", action="lease.renewal_failed")
+            continue
+        if kept < len(row_ids):
+            lease.lose()
+            structlog.get_logger().warning("claim lost to another worker", action="lease.lost")
+            return
+        lease.extend(asked)

@@ -1,0 +1,196 @@
+"""Writes push notifications: new rows, claims, and what became of them; the only writer of rows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+
+from bson import ObjectId
+
+from modules.application.mongo_database import DatabaseClock
+from modules.device_token.types import Device
+from modules.notification.errors import IdempotencyKeyConflictError
+from modules.notification.internals.settlement import Settlement
+from modules.notification.internals.store.push_notification_model import (
+    DeviceRecordModel,
+    EventModel,
+    PlatformOptionsModel,
+    PushNotificationModel,
+    TransitionModel,
+)
+from modules.notification.internals.store.push_notification_repository import (
+    PushNotificationRepository,
+    RowChange,
+)
+from modules.notification.types import Classification, Outcome, Priority, SendPushParams, Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPush:
+    """A request for one row, already validated."""
+
+    account_id: str
+    params: SendPushParams
+    priority: Priority
+    expires_at: datetime | None = None
+    idempotency_key: str | None = None
+    correlation_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettledRow:
+    """A claimed row with its next state, the tokens that were tried, and the devices found dead."""
+
+    row: PushNotificationModel
+    settlement: Settlement
+    event: str
+    detail: str
+    tokens_tried: Sequence[str] = ()
+    dead: Sequence[tuple[Device, Classification]] = ()
+
+
+class PushNotificationWriter:
+    """Every write is conditional on the row's status and fence. Raises UnavailableError without MongoDB."""
+
+    def __init__(self, repository: PushNotificationRepository, clock: DatabaseClock) -> None:
+        self._repository = repository
+        self._clock = clock
+
+    async def create(self, push: NewPush) -> PushNotificationModel:
+        """Store a new `pending` row, durable on a majority before this returns.
+
+        With an idempotency key that the account used before: the row of then, or IdempotencyKeyConflictError
+        when the content differs.
+        """
+        row = _new_row(push, await self._clock.now())
+        if await self._repository.insert(row):
+            return row
+        assert push.idempotency_key is not None
+        existing = await self._repository.find_by_key(push.account_id, push.idempotency_key)
+        if existing is None or existing.content_fingerprint != row.content_fingerprint:
+            raise IdempotencyKeyConflictError
+        return existing
+
+    async def claim(
+        self, row_ids: Sequence[ObjectId], *, owner: str, lease_seconds: float
+    ) -> list[PushNotificationModel]:
+        """Take the due rows among `row_ids` to `processing`; see PushNotificationRepository.claim."""
+        return await self._repository.claim(row_ids, owner=owner, lease_seconds=lease_seconds)
+
+    async def renew(self, row_ids: Sequence[ObjectId], *, claim_id: str, lease_seconds: float) -> int:
+        """Extend leases; returns how many rows are still held under this claim."""
+        return await self._repository.renew(row_ids, claim_id=claim_id, lease_seconds=lease_seconds)
+
+    async def mark_dispatched(self, row: PushNotificationModel, device_ids: Sequence[str]) -> bool:
+        """Note whom a message is about to be handed over for; False when the claim is lost."""
+        return await self._repository.mark_dispatched(row.id, fence=row.fence, device_ids=device_ids)
+
+    async def settle(self, settled: Sequence[SettledRow], *, now: datetime) -> set[ObjectId]:
+        """Write the next states; returns the ids that were still ours to write."""
+        return await self._repository.apply([_change(each, now) for each in settled])
+
+    async def expire(self, row_ids: Sequence[ObjectId]) -> int:
+        """End those rows that are past `expires_at`; returns how many."""
+        return await self._repository.expire(row_ids, now=await self._clock.now())
+
+    async def expire_overdue(self, *, limit: int) -> int:
+        """End at most `limit` rows past `expires_at` wherever they are; returns how many."""
+        return await self._repository.expire_overdue(now=await self._clock.now(), limit=limit)
+
+    async def cancel(self, row_id: ObjectId) -> bool:
+        """Take a pending row out of delivery; False when it is not pending any more."""
+        return await self._repository.cancel(row_id)
+
+    async def mark_delivered(self, row_id: ObjectId) -> bool:
+        """Record a receipt; False unless the row is `sent`."""
+        return await self._repository.mark_delivered(row_id)
+
+
+def content_fingerprint(push: NewPush) -> str:
+    """SHA-256 over everything that makes two requests the same; two with one key must agree in it."""
+    content = {
+        "params": asdict(push.params),
+        "priority": push.priority,
+        "expires_at": push.expires_at.isoformat() if push.expires_at else None,
+    }
+    canonical = json.dumps(content, sort_keys=True, ensure_ascii=True, default=dict)
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def _new_row(push: NewPush, now: datetime) -> PushNotificationModel:
+    params = push.params
+    return PushNotificationModel(
+        id=ObjectId(),
+        account_id=push.account_id,
+        priority=push.priority,
+        title=params.title,
+        body=params.body,
+        data=dict(params.data),
+        image_url=params.image_url,
+        click_action=params.click_action,
+        category=params.category,
+        app_id=params.app_id,
+        options=PlatformOptionsModel(
+            android=asdict(params.android),
+            apns={**asdict(params.apns), "headers": dict(params.apns.headers)},
+            webpush=asdict(params.webpush),
+            analytics_label=params.analytics_label,
+        ),
+        outcome_policy=params.outcome_policy,
+        expires_at=push.expires_at,
+        idempotency_key=push.idempotency_key,
+        content_fingerprint=content_fingerprint(push),
+        correlation_id=push.correlation_id,
+        due_at=now,
+        last_transition=TransitionModel(source=None, target=Status.PENDING),
+        events=[EventModel(at=now, event="accepted", detail=f"accepted as {push.priority.value}")],
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _change(settled: SettledRow, now: datetime) -> RowChange:
+    row, settlement = settled.row, settled.settlement
+    message_ids = [device.message_id for device in settlement.devices if device.message_id]
+    pending = settlement.status is Status.PENDING
+    fields: dict[str, object] = {
+        "devices": [
+            DeviceRecordModel.model_validate(asdict(device)).model_dump() for device in settlement.devices
+        ],
+        "provider_message_ids": message_ids,
+        "device_tokens_used": _united(row.device_tokens_used, settled.tokens_tried),
+        "invalid_tokens": _united(row.invalid_tokens, [device.address for device, _ in settled.dead]),
+        "retry_count": settlement.retry_count,
+        "next_retry_at": settlement.next_retry_at,
+        "error_type": settlement.error_type,
+        "error_message": settlement.error_message,
+    }
+    if settlement.status is Status.SENT:
+        fields["sent_at"] = now
+    events = [{"at": now, "event": settled.event, "detail": settled.detail}]
+    if pending and settlement.next_retry_at is not None:
+        wait = max(timedelta(0), settlement.next_retry_at - now)
+        events.append(
+            {"at": now, "event": "retry_planned", "detail": f"next attempt in {wait.total_seconds():.1f} s"}
+        )
+    return RowChange(
+        id=row.id,
+        fence=row.fence,
+        status=settlement.status,
+        fields=fields,
+        due_at=settlement.next_retry_at if pending else None,
+        finished_at=None if pending else now,
+        events=events,
+    )
+
+
+def _united(former: Sequence[str], added: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys([*former, *added]))
+
+
+def accepted_count(settlement: Settlement) -> int:
+    """Devices that accepted, over all rounds."""
+    return sum(device.outcome is Outcome.ACCEPTED for device in settlement.devices)

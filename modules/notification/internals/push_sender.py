@@ -1,0 +1,161 @@
+"""The core of NotificationService: validate, write the row, and for immediate ones run the worker at once."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Any, Protocol
+
+from modules.account.types import account_id_problems
+from modules.application.errors import InvalidInputError, Problem, UnavailableError
+from modules.application.mongo_database import DatabaseClock
+from modules.notification.errors import (
+    ImmediateSendDeferredError,
+    PushNotificationNotCancellableError,
+)
+from modules.notification.internals.fcm_params import FCMParams
+from modules.notification.internals.outcome_board import OutcomeBoard
+from modules.notification.internals.push_notification_reader import (
+    PushNotificationReader,
+    row_id_of,
+    to_public,
+)
+from modules.notification.internals.push_notification_writer import NewPush, PushNotificationWriter
+from modules.notification.internals.store.push_notification_model import PushNotificationModel
+from modules.notification.types import (
+    DeliveryReport,
+    Priority,
+    PushNotification,
+    SendPushParams,
+    Status,
+)
+from modules.preference.types import category_problems
+
+MAX_KEY_LENGTH = 255
+MAX_LIST_LIMIT = 500
+
+
+class RunWorker(Protocol):
+    """Starts the individual worker of a row and returns when `outcome` is done or the worker has ended."""
+
+    async def __call__(
+        self,
+        *,
+        notification_id: str,
+        account_id: str,
+        priority: Priority,
+        outcome: asyncio.Future[DeliveryReport],
+    ) -> None: ...
+
+
+class PushSender:
+    """Lives on one event loop. All methods raise UnavailableError when MongoDB does not answer."""
+
+    def __init__(
+        self,
+        *,
+        writer: PushNotificationWriter,
+        reader: PushNotificationReader,
+        clock: DatabaseClock,
+        board: OutcomeBoard,
+        run_worker: RunWorker,
+    ) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._clock = clock
+        self._board = board
+        self._run_worker = run_worker
+
+    async def send(
+        self,
+        *,
+        account_id: str,
+        params: SendPushParams,
+        immediate: bool,
+        expires_at: datetime | None,
+        idempotency_key: str | None,
+        correlation_id: str | None,
+    ) -> str:
+        """See NotificationService.send_push_for_account."""
+        problems = account_id_problems(account_id, field="account_id")
+        problems += _key_problems(idempotency_key, "idempotency_key")
+        problems += _key_problems(correlation_id, "correlation_id")
+        problems += await self._content_problems(params, immediate=immediate, expires_at=expires_at)
+        if problems:
+            raise InvalidInputError(problems)
+        push = NewPush(
+            account_id=account_id,
+            params=params,
+            priority=Priority.IMMEDIATE if immediate else Priority.NORMAL,
+            # A time without a zone is this host's local time, as Python's own datetime has it.
+            expires_at=expires_at.astimezone() if expires_at and expires_at.tzinfo is None else expires_at,
+            idempotency_key=idempotency_key,
+            correlation_id=correlation_id,
+        )
+        row = await self._writer.create(push)
+        if immediate and row.active and row.status in (Status.PENDING, Status.PROCESSING):
+            await self._deliver_now(row)
+        return str(row.id)
+
+    async def _content_problems(
+        self, params: SendPushParams, *, immediate: bool, expires_at: datetime | None
+    ) -> list[Problem]:
+        now = await self._clock.now()
+        try:
+            FCMParams(params=params, immediate=immediate, expires_at=expires_at, now=now).validate()
+        except InvalidInputError as error:
+            return list(error.problems)
+        return category_problems(params.category, field="category")
+
+    async def _deliver_now(self, row: PushNotificationModel) -> None:
+        notification_id = str(row.id)
+        with self._board.expecting(notification_id) as outcome:
+            try:
+                await self._run_worker(
+                    notification_id=notification_id,
+                    account_id=row.account_id,
+                    priority=row.priority,
+                    outcome=outcome,
+                )
+            except UnavailableError as error:
+                raise ImmediateSendDeferredError(notification_id) from error
+
+    async def get(self, notification_id: str) -> PushNotification:
+        return to_public(await self._reader.get(notification_id))
+
+    async def newest(self, *, account_id: str, limit: int, before: datetime | None) -> list[PushNotification]:
+        problems = account_id_problems(account_id, field="account_id")
+        if not _is_int(limit) or not 1 <= limit <= MAX_LIST_LIMIT:
+            problems.append(Problem("invalid_limit", "limit", f"must be 1 to {MAX_LIST_LIMIT}"))
+        if before is not None and not isinstance(before, datetime):
+            problems.append(Problem("invalid_type", "before", "must be a datetime"))
+        if problems:
+            raise InvalidInputError(problems)
+        before = before.astimezone() if before is not None else None
+        rows = await self._reader.newest(account_id, limit=limit, before=before)
+        return [to_public(row) for row in rows]
+
+    async def record_delivered(self, notification_id: str) -> bool:
+        """See NotificationService.record_delivered."""
+        return await self._writer.mark_delivered(row_id_of(notification_id))
+
+    async def cancel(self, notification_id: str) -> PushNotification:
+        """See NotificationService.cancel_push_notification."""
+        cancelled = await self._writer.cancel(row_id_of(notification_id))
+        row = await self._reader.get(notification_id)
+        if not cancelled:
+            raise PushNotificationNotCancellableError(row.status.value if row.active else "cancelled")
+        return to_public(row)
+
+
+def _key_problems(value: Any, field: str) -> list[Problem]:
+    if value is None:
+        return []
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_KEY_LENGTH or not value.isprintable():
+        reason = f"must be 1 to {MAX_KEY_LENGTH} printable characters"
+        return [Problem(f"invalid_{field}", field, reason)]
+    return []
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

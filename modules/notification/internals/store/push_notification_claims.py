@@ -1,0 +1,142 @@
+"""How a row is claimed, kept and let go: the conditions and updates, all on the database's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bson import ObjectId
+
+from modules.notification.types import Outcome, Status
+
+MAX_EVENTS = 100
+
+_PENDING = Status.PENDING.value
+_PROCESSING = Status.PROCESSING.value
+
+
+def event(at: Any, name: str, detail: Any) -> dict[str, Any]:
+    return {"at": at, "event": name, "detail": detail}
+
+
+def appended_events(*events: dict[str, Any]) -> dict[str, Any]:
+    """A pipeline expression: the row's events with these added, the newest MAX_EVENTS kept."""
+    return {"$slice": [{"$concatArrays": ["$events", list(events)]}, -MAX_EVENTS]}
+
+
+def _lease_end(lease_seconds: float) -> dict[str, Any]:
+    return {"$dateAdd": {"startDate": "$$NOW", "unit": "millisecond", "amount": int(lease_seconds * 1000)}}
+
+
+def claimable(ids: Sequence[ObjectId]) -> dict[str, Any]:
+    """Rows among `ids` that are due now: pending and ready, or processing with a lease that ran out."""
+    ready = {"$lte": [{"$ifNull": ["$next_retry_at", "$$NOW"]}, "$$NOW"]}
+    lease_over = {"$lte": ["$claim.lease_expires_at", "$$NOW"]}
+    alive = {"$gt": [{"$ifNull": ["$expires_at", {"$add": ["$$NOW", 1]}]}, "$$NOW"]}
+    return {
+        "_id": {"$in": list(ids)},
+        "active": True,
+        "status": {"$in": [_PENDING, _PROCESSING]},
+        "$expr": {
+            "$and": [
+                alive,
+                {
+                    "$or": [
+                        {"$and": [{"$eq": ["$status", _PENDING]}, ready]},
+                        {"$and": [{"$eq": ["$status", _PROCESSING]}, lease_over]},
+                    ]
+                },
+            ]
+        },
+    }
+
+
+def claim_update(*, claim_id: str, owner: str, lease_seconds: float) -> list[dict[str, Any]]:
+    """Take the row: a higher fence, a new lease; a claim that ran out is recorded as lost."""
+    recovered = {"$eq": ["$status", _PROCESSING]}
+    lost = event(
+        "$$NOW",
+        "claim_lost",
+        {"$concat": ["claim ", {"$toString": "$fence"}, " ended without a word; its sends are unknown"]},
+    )
+    claimed = event("$$NOW", "claimed", {"$concat": ["claim ", {"$toString": {"$add": ["$fence", 1]}}]})
+    return [
+        {
+            "$set": {
+                "last_transition": {"source": "$status", "target": _PROCESSING},
+                "status": _PROCESSING,
+                "fence": {"$add": ["$fence", 1]},
+                "lost_claims": {"$add": ["$lost_claims", {"$cond": [recovered, 1, 0]}]},
+                "claim": {
+                    "id": {"$literal": claim_id},
+                    "owner": {"$literal": owner},
+                    "claimed_at": "$$NOW",
+                    "lease_expires_at": _lease_end(lease_seconds),
+                    "recovered": recovered,
+                    "dispatched": {"$cond": [recovered, "$claim.dispatched", []]},
+                },
+                "due_at": _lease_end(lease_seconds),
+                "updated_at": "$$NOW",
+                "events": {"$cond": [recovered, appended_events(lost, claimed), appended_events(claimed)]},
+            }
+        }
+    ]
+
+
+def renewal(lease_seconds: float) -> list[dict[str, Any]]:
+    end = _lease_end(lease_seconds)
+    return [{"$set": {"claim.lease_expires_at": end, "due_at": end, "updated_at": "$$NOW"}}]
+
+
+def overdue_unsettled() -> dict[str, Any]:
+    """Rows past `expires_at` that nobody is delivering."""
+    return {
+        "active": True,
+        "$expr": {
+            "$or": [
+                {"$eq": ["$status", _PENDING]},
+                {"$lte": ["$claim.lease_expires_at", "$$NOW"]},
+            ]
+        },
+    }
+
+
+def expiry_update() -> list[dict[str, Any]]:
+    """End a row past `expires_at`: `expired`, or `sent` when a device had accepted before."""
+    accepted = {"$in": [Outcome.ACCEPTED.value, {"$ifNull": ["$devices.outcome", []]}]}
+    end = {"$cond": [accepted, Status.SENT.value, Status.EXPIRED.value]}
+    return [
+        {
+            "$set": {
+                "last_transition": {"source": "$status", "target": end},
+                "status": end,
+                "sent_at": {"$cond": [accepted, {"$ifNull": ["$sent_at", "$$NOW"]}, "$sent_at"]},
+                "error_type": {"$cond": [accepted, "$error_type", "expired"]},
+                "error_message": {
+                    "$cond": [accepted, "$error_message", "expires_at passed before a device accepted"]
+                },
+                "next_retry_at": None,
+                "finished_at": "$$NOW",
+                "updated_at": "$$NOW",
+                "events": appended_events(
+                    event("$$NOW", "expired", "expires_at passed; nothing more is sent")
+                ),
+            }
+        },
+        {"$unset": ["due_at", "claim"]},
+    ]
+
+
+def cancellation() -> list[dict[str, Any]]:
+    return [
+        {
+            "$set": {
+                "active": False,
+                "next_retry_at": None,
+                "finished_at": "$$NOW",
+                "updated_at": "$$NOW",
+                "events": appended_events(event("$$NOW", "cancelled", "cancelled before it was sent")),
+            }
+        },
+        {"$unset": ["due_at", "claim"]},
+    ]

@@ -1,0 +1,152 @@
+"""The document of one push notification: the delivery row of the push channel."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from bson import ObjectId
+from pydantic import BaseModel, ConfigDict, Field
+
+from modules.notification.types import (
+    AndroidOptions,
+    ApnsOptions,
+    Outcome,
+    OutcomePolicy,
+    Priority,
+    SendPushParams,
+    Status,
+    WebPushOptions,
+)
+
+SCHEMA_VERSION: Final = 1
+DEFAULT_MAX_RETRIES = 4
+DEFAULT_PROVIDER = "fcm"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
+
+class ClaimModel(_Part):
+    """Who delivers the row, until when, on the database's clock.
+
+    `recovered` says that the claim before this one ran out without a word. `dispatched` lists the devices a
+    message may have been handed to the provider for, written before sending under `at_most_once`.
+    """
+
+    id: str
+    owner: str
+    claimed_at: datetime
+    lease_expires_at: datetime
+    recovered: bool
+    dispatched: list[str] = []
+
+
+class DeviceRecordModel(_Part):
+    """Where delivery to one device stands. `not_before` is set while it is to be tried again."""
+
+    device_id: str
+    app_id: str
+    outcome: Outcome
+    code: str
+    reason: str
+    attempts: int
+    unknown_attempts: int
+    message_id: str | None
+    last_attempt_at: datetime
+    not_before: datetime | None
+
+
+class EventModel(_Part):
+    at: datetime
+    event: str
+    detail: str
+
+
+class TransitionModel(_Part):
+    """The last change of status; MongoDB checks it against the lifecycle."""
+
+    source: Status | None
+    target: Status
+
+
+class PlatformOptionsModel(_Part):
+    """What the caller chose for one platform only, as FCM names it."""
+
+    android: dict[str, Any] = {}
+    apns: dict[str, Any] = {}
+    webpush: dict[str, Any] = {}
+    analytics_label: str | None = None
+
+
+class PushNotificationModel(_Part):
+    """A row of `push_notifications`. All times are aware, UTC, and the database's."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", populate_by_name=True)
+
+    id: ObjectId = Field(alias="_id")
+    schema_version: Literal[1] = SCHEMA_VERSION
+    account_id: str
+    status: Status = Status.PENDING
+    priority: Priority = Priority.NORMAL
+    title: str
+    body: str
+    data: dict[str, str] = {}
+    image_url: str | None = None
+    click_action: str | None = None
+    category: str = "general"
+    app_id: str | None = None
+    options: PlatformOptionsModel = PlatformOptionsModel()
+    outcome_policy: OutcomePolicy = OutcomePolicy.AT_LEAST_ONCE
+    provider: str = DEFAULT_PROVIDER
+    provider_message_ids: list[str] = []
+    device_tokens_used: list[str] = []
+    invalid_tokens: list[str] = []
+    devices: list[DeviceRecordModel] = []
+    retry_count: int = 0
+    max_retries: int = DEFAULT_MAX_RETRIES
+    next_retry_at: datetime | None = None
+    expires_at: datetime | None = None
+    error_message: str | None = None
+    error_type: str | None = None
+    idempotency_key: str | None = None
+    content_fingerprint: str
+    correlation_id: str | None = None
+    claim: ClaimModel | None = None
+    fence: int = 0
+    lost_claims: int = 0
+    due_at: datetime | None = None
+    last_transition: TransitionModel
+    events: list[EventModel] = []
+    created_at: datetime
+    updated_at: datetime
+    sent_at: datetime | None = None
+    delivered_at: datetime | None = None
+    finished_at: datetime | None = None
+    active: bool = True
+
+    def to_document(self) -> dict[str, Any]:
+        """The document to store; absent optional fields stay absent where an index counts on it."""
+        document = self.model_dump(by_alias=True)
+        for field in ("due_at", "finished_at", "idempotency_key"):
+            if document[field] is None:
+                del document[field]
+        return document
+
+    def to_params(self) -> SendPushParams:
+        """What the caller asked to be told, as the channels take it."""
+        return SendPushParams(
+            title=self.title,
+            body=self.body,
+            data=self.data,
+            image_url=self.image_url,
+            click_action=self.click_action,
+            category=self.category,
+            app_id=self.app_id,
+            outcome_policy=self.outcome_policy,
+            android=AndroidOptions(**self.options.android),
+            apns=ApnsOptions(**self.options.apns),
+            webpush=WebPushOptions(**self.options.webpush),
+            analytics_label=self.options.analytics_label,
+        )

@@ -1,0 +1,256 @@
+"""Keeps push notifications in MongoDB; every change of a row is one conditional write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import uuid4
+
+from bson import ObjectId
+from pymongo import DESCENDING, IndexModel, ReturnDocument, UpdateOne
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import DuplicateKeyError
+
+from modules.application.repository import Document, Repository, database_errors
+from modules.notification.internals.store import push_notification_claims as claims
+from modules.notification.internals.store.push_notification_model import PushNotificationModel
+from modules.notification.internals.store.push_notification_schema import indexes, validator
+from modules.notification.types import DueRow, Priority, Status
+
+_UNSETTLED = (Status.PENDING.value, Status.PROCESSING.value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowChange:
+    """One conditional write: `fields` replace, `due_at` None means nothing is left to do."""
+
+    id: ObjectId
+    fence: int
+    status: Status
+    fields: Mapping[str, Any]
+    due_at: datetime | None
+    finished_at: datetime | None
+    events: Sequence[Mapping[str, Any]]
+
+
+class PushNotificationRepository(Repository):
+    """The collection `push_notifications`. Methods raise UnavailableError when MongoDB does not answer."""
+
+    collection_name: ClassVar[str] = "push_notifications"
+    validator: ClassVar[Mapping[str, Any]] = validator()
+
+    def __init__(self, database: AsyncDatabase[Document], *, retention_days: float) -> None:
+        super().__init__(database)
+        self._retention_days = retention_days
+
+    def index_models(self) -> Sequence[IndexModel]:
+        return indexes(self._retention_days)
+
+    async def insert(self, row: PushNotificationModel) -> bool:
+        """Store a new row, durable on a majority; False when its idempotency key is taken already."""
+        async with database_errors():
+            try:
+                await self._collection.insert_one(row.to_document())
+            except DuplicateKeyError as error:
+                # The driver repeats a write whose answer was lost: our own id means that it had landed.
+                key = (error.details or {}).get("keyPattern", {})
+                return "_id" in key
+        return True
+
+    async def find(self, row_id: ObjectId) -> PushNotificationModel | None:
+        async with database_errors():
+            document = await self._collection.find_one({"_id": row_id})
+        return None if document is None else PushNotificationModel.model_validate(document)
+
+    async def find_by_key(self, account_id: str, idempotency_key: str) -> PushNotificationModel | None:
+        wanted = {"account_id": account_id, "idempotency_key": idempotency_key}
+        async with database_errors():
+            document = await self._collection.find_one(wanted)
+        return None if document is None else PushNotificationModel.model_validate(document)
+
+    async def find_many(self, row_ids: Sequence[ObjectId]) -> list[PushNotificationModel]:
+        async with database_errors():
+            documents = await self._collection.find({"_id": {"$in": list(row_ids)}}).to_list()
+        return [PushNotificationModel.model_validate(document) for document in documents]
+
+    async def newest(
+        self, account_id: str, *, limit: int, before: datetime | None = None
+    ) -> list[PushNotificationModel]:
+        """The account's rows, newest first, created before `before`."""
+        wanted: dict[str, Any] = {"account_id": account_id}
+        if before is not None:
+            wanted["created_at"] = {"$lt": before}
+        cursor = self._collection.find(wanted).sort("created_at", DESCENDING).limit(limit)
+        async with database_errors():
+            return [PushNotificationModel.model_validate(document) async for document in cursor]
+
+    async def claim(
+        self, row_ids: Sequence[ObjectId], *, owner: str, lease_seconds: float
+    ) -> list[PushNotificationModel]:
+        """Claim every due row among `row_ids` and return them as they are now.
+
+        One row costs one round trip; more cost two, whatever their number.
+        """
+        claim_id = uuid4().hex
+        update = claims.claim_update(claim_id=claim_id, owner=owner, lease_seconds=lease_seconds)
+        condition = claims.claimable(row_ids)
+        async with database_errors():
+            if len(row_ids) == 1:
+                document = await self._collection.find_one_and_update(
+                    condition, update, return_document=ReturnDocument.AFTER
+                )
+                documents = [] if document is None else [document]
+            else:
+                await self._collection.update_many(condition, update)
+                mine = {"_id": {"$in": list(row_ids)}, "claim.id": claim_id}
+                documents = await self._collection.find(mine).to_list()
+        return [PushNotificationModel.model_validate(document) for document in documents]
+
+    async def renew(self, row_ids: Sequence[ObjectId], *, claim_id: str, lease_seconds: float) -> int:
+        """Extend the leases still held under `claim_id`; returns how many are."""
+        held = {
+            "_id": {"$in": list(row_ids)},
+            "claim.id": claim_id,
+            "status": Status.PROCESSING.value,
+        }
+        async with database_errors():
+            result = await self._collection.update_many(held, claims.renewal(lease_seconds))
+        return result.matched_count
+
+    async def mark_dispatched(self, row_id: ObjectId, *, fence: int, device_ids: Sequence[str]) -> bool:
+        """Record the devices a message is about to be handed over for; False when the claim is lost."""
+        held = {"_id": row_id, "fence": fence, "status": Status.PROCESSING.value}
+        change = {"$addToSet": {"claim.dispatched": {"$each": list(device_ids)}}}
+        async with database_errors():
+            result = await self._collection.update_one(held, change)
+        return result.matched_count == 1
+
+    async def apply(self, changes: Sequence[RowChange]) -> set[ObjectId]:
+        """Write what became of claimed rows; returns the ids whose fence had not moved on.
+
+        A refused row was claimed by another owner meanwhile: its state is theirs to write.
+        """
+        async with database_errors():
+            if len(changes) == 1:
+                condition, update = _update_of(changes[0])
+                result = await self._collection.update_one(condition, update)
+                return {changes[0].id} if result.matched_count else set()
+            operations = [UpdateOne(*_update_of(change)) for change in changes]
+            written = await self._collection.bulk_write(operations, ordered=False)
+            ids = {change.id for change in changes}
+            if written.matched_count == len(changes):
+                return ids
+            return await self._written(changes)
+
+    async def _written(self, changes: Sequence[RowChange]) -> set[ObjectId]:
+        settled: set[ObjectId] = set()
+        wanted = {change.id: (change.fence, change.status.value) for change in changes}
+        fields = {"fence": 1, "status": 1}
+        async for document in self._collection.find({"_id": {"$in": list(wanted)}}, fields):
+            if (document["fence"], document["status"]) == wanted[document["_id"]]:
+                settled.add(document["_id"])
+        return settled
+
+    async def due_page(
+        self, *, now: datetime, after: tuple[datetime, ObjectId] | None, limit: int
+    ) -> list[DueRow]:
+        """Rows due at `now`, oldest first, after the keyset `after`."""
+        wanted: dict[str, Any] = {"due_at": {"$lte": now}}
+        if after is not None:
+            due_at, row_id = after
+            wanted = {
+                "$or": [
+                    {"due_at": {"$gt": due_at, "$lte": now}},
+                    {"due_at": due_at, "_id": {"$gt": row_id}},
+                ]
+            }
+        fields = {"account_id": 1, "priority": 1, "due_at": 1, "status": 1}
+        cursor = self._collection.find(wanted, fields).sort([("due_at", 1), ("_id", 1)]).limit(limit)
+        async with database_errors():
+            documents = await cursor.to_list()
+        return [
+            DueRow(
+                notification_id=str(document["_id"]),
+                account_id=document["account_id"],
+                priority=Priority(document["priority"]),
+                due_at=document["due_at"],
+                reclaimed=document["status"] == Status.PROCESSING.value,
+            )
+            for document in documents
+        ]
+
+    async def expire_overdue(self, *, now: datetime, limit: int) -> int:
+        """End at most `limit` rows past `expires_at` that nobody is delivering; returns how many."""
+        wanted = {"status": {"$in": list(_UNSETTLED)}, "expires_at": {"$lte": now}}
+        async with database_errors():
+            found = (
+                await self._collection.find({**wanted, **claims.overdue_unsettled()}, {"_id": 1})
+                .limit(limit)
+                .to_list()
+            )
+            if not found:
+                return 0
+            return await self.expire([document["_id"] for document in found], now=now)
+
+    async def expire(self, row_ids: Sequence[ObjectId], *, now: datetime) -> int:
+        """End those of `row_ids` that are past `expires_at` and that nobody is delivering."""
+        condition = {
+            "_id": {"$in": list(row_ids)},
+            "status": {"$in": list(_UNSETTLED)},
+            "expires_at": {"$lte": now},
+            **claims.overdue_unsettled(),
+        }
+        async with database_errors():
+            result = await self._collection.update_many(condition, claims.expiry_update())
+        return result.modified_count
+
+    async def cancel(self, row_id: ObjectId) -> bool:
+        """Take a pending row out of delivery; False when it is not pending any more."""
+        pending = {"_id": row_id, "status": Status.PENDING.value, "active": True}
+        async with database_errors():
+            result = await self._collection.update_one(pending, claims.cancellation())
+        return result.matched_count == 1
+
+    async def mark_delivered(self, row_id: ObjectId) -> bool:
+        """Take a sent row to `delivered`; False when it is not `sent`, so status never goes back."""
+        sent = {"_id": row_id, "status": Status.SENT.value}
+        change = [
+            {
+                "$set": {
+                    "status": Status.DELIVERED.value,
+                    "last_transition": {"source": "$status", "target": Status.DELIVERED.value},
+                    "delivered_at": "$$NOW",
+                    "updated_at": "$$NOW",
+                    "events": claims.appended_events(
+                        claims.event("$$NOW", "delivered", "the provider reported delivery")
+                    ),
+                }
+            }
+        ]
+        async with database_errors():
+            result = await self._collection.update_one(sent, change)
+        return result.matched_count == 1
+
+
+def _update_of(change: RowChange) -> tuple[dict[str, Any], dict[str, Any]]:
+    condition = {"_id": change.id, "fence": change.fence, "status": Status.PROCESSING.value}
+    replaced: dict[str, Any] = {
+        **change.fields,
+        "status": change.status.value,
+        "last_transition": {"source": Status.PROCESSING.value, "target": change.status.value},
+    }
+    removed = {"claim": ""}
+    for field, value in (("due_at", change.due_at), ("finished_at", change.finished_at)):
+        if value is None:
+            removed[field] = ""
+        else:
+            replaced[field] = value
+    update = {
+        "$set": replaced,
+        "$unset": removed,
+        "$push": {"events": {"$each": list(change.events), "$slice": -claims.MAX_EVENTS}},
+        "$currentDate": {"updated_at": True},
+    }
+    return condition, update

@@ -1,0 +1,129 @@
+"""The collection's validator and indexes: what MongoDB itself refuses, and what it can find quickly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, IndexModel
+
+from modules.notification.internals.lifecycle import FINAL_STATUSES, TRANSITIONS
+from modules.notification.internals.store.push_notification_model import SCHEMA_VERSION
+from modules.notification.types import OutcomePolicy, Priority, Status
+
+SECONDS_PER_DAY = 86_400
+
+_DATE_OR_NULL = {"bsonType": ["date", "null"]}
+_STRING_OR_NULL = {"bsonType": ["string", "null"]}
+_STRINGS = {"bsonType": "array", "items": {"bsonType": "string"}}
+
+_SCHEMA: dict[str, Any] = {
+    "bsonType": "object",
+    "required": [
+        "schema_version",
+        "account_id",
+        "status",
+        "priority",
+        "title",
+        "body",
+        "data",
+        "category",
+        "outcome_policy",
+        "provider",
+        "retry_count",
+        "max_retries",
+        "content_fingerprint",
+        "fence",
+        "last_transition",
+        "created_at",
+        "updated_at",
+        "active",
+    ],
+    "properties": {
+        "schema_version": {"enum": [SCHEMA_VERSION]},
+        "account_id": {"bsonType": "string", "minLength": 1},
+        "status": {"enum": [status.value for status in Status]},
+        "priority": {"enum": [priority.value for priority in Priority]},
+        "title": {"bsonType": "string", "minLength": 1},
+        "body": {"bsonType": "string", "minLength": 1},
+        "data": {"bsonType": "object", "additionalProperties": {"bsonType": "string"}},
+        "image_url": _STRING_OR_NULL,
+        "click_action": _STRING_OR_NULL,
+        "category": {"bsonType": "string"},
+        "app_id": _STRING_OR_NULL,
+        "outcome_policy": {"enum": [policy.value for policy in OutcomePolicy]},
+        "provider": {"bsonType": "string"},
+        "provider_message_ids": _STRINGS,
+        "device_tokens_used": _STRINGS,
+        "invalid_tokens": _STRINGS,
+        "retry_count": {"bsonType": "int", "minimum": 0},
+        "max_retries": {"bsonType": "int", "minimum": 0},
+        "next_retry_at": _DATE_OR_NULL,
+        "expires_at": _DATE_OR_NULL,
+        "error_message": _STRING_OR_NULL,
+        "error_type": _STRING_OR_NULL,
+        "idempotency_key": {"bsonType": "string"},
+        "correlation_id": _STRING_OR_NULL,
+        "fence": {"bsonType": "int", "minimum": 0},
+        "due_at": {"bsonType": "date"},
+        "created_at": {"bsonType": "date"},
+        "updated_at": {"bsonType": "date"},
+        "sent_at": _DATE_OR_NULL,
+        "delivered_at": _DATE_OR_NULL,
+        "finished_at": {"bsonType": "date"},
+        "active": {"bsonType": "bool"},
+    },
+}
+
+
+def _allowed_pairs() -> list[list[str | None]]:
+    pairs: list[list[str | None]] = [[None, Status.PENDING.value]]
+    for source, targets in TRANSITIONS.items():
+        pairs += [[source.value, target.value] for target in sorted(targets)]
+    return pairs
+
+
+def validator() -> dict[str, Any]:
+    """The JSON schema, and the lifecycle: the recorded transition is allowed and ends in `status`.
+
+    A final row has `finished_at` and is not due, so a plain `$set` of `status` cannot revive it.
+    """
+    finals = [status.value for status in FINAL_STATUSES]
+    is_final = {"$in": ["$status", finals]}
+    is_due = {"$ne": [{"$type": "$due_at"}, "missing"]}
+    is_finished = {"$ne": [{"$type": "$finished_at"}, "missing"]}
+    lifecycle = {
+        "$and": [
+            {"$eq": ["$last_transition.target", "$status"]},
+            {"$in": [["$last_transition.source", "$last_transition.target"], _allowed_pairs()]},
+            {"$eq": [{"$or": [is_final, {"$not": "$active"}]}, is_finished]},
+            {"$ne": [is_due, is_finished]},
+        ]
+    }
+    return {"$and": [{"$jsonSchema": _SCHEMA}, {"$expr": lifecycle}]}
+
+
+def indexes(retention_days: float) -> list[IndexModel]:
+    """Every index; docs/operating.md names the query each serves."""
+    return [
+        IndexModel(
+            [("status", ASCENDING), ("expires_at", ASCENDING), ("next_retry_at", ASCENDING)],
+            name="status_expiry_retry",
+        ),
+        IndexModel([("account_id", ASCENDING), ("created_at", DESCENDING)], name="account_newest"),
+        IndexModel(
+            [("due_at", ASCENDING), ("_id", ASCENDING)],
+            name="due",
+            partialFilterExpression={"due_at": {"$exists": True}},
+        ),
+        IndexModel(
+            [("account_id", ASCENDING), ("idempotency_key", ASCENDING)],
+            name="idempotency",
+            unique=True,
+            partialFilterExpression={"idempotency_key": {"$exists": True}},
+        ),
+        IndexModel(
+            [("finished_at", ASCENDING)],
+            name="retention",
+            expireAfterSeconds=int(retention_days * SECONDS_PER_DAY),
+        ),
+    ]

@@ -1,0 +1,151 @@
+"""The notification service as callers see it: send, read, list, cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from modules.application.event_loop_thread import EventLoopThread
+from modules.application.mongo_database import MongoDatabase
+from modules.application.service_facade import ServiceFacade, blocking
+from modules.config.types import Settings
+from modules.notification.internals.notification_core import NotificationCore, assemble
+from modules.notification.internals.push_sender import RunWorker
+from modules.notification.types import (
+    DeliveryReport,
+    DueRow,
+    PushNotification,
+    SendPushParams,
+    TimelineEntry,
+)
+
+
+class NotificationService(ServiceFacade[NotificationCore]):
+    """Sends push notifications to accounts. Usable after `bootstrap` has run in the process.
+
+    Every method has an async twin with the same arguments, and works from plain code and from code under a
+    running event loop. All raise NotBootstrappedError before bootstrap and UnavailableError when MongoDB does
+    not answer.
+    """
+
+    @classmethod
+    async def start(
+        cls,
+        *,
+        database: MongoDatabase,
+        loop_thread: EventLoopThread,
+        settings: Settings,
+        run_worker: RunWorker,
+    ) -> None:
+        """Create the collection and bind the service to the loop; called by bootstrap, safe to repeat."""
+
+        async def assembled() -> NotificationCore:
+            core = assemble(settings, database, run_worker)
+            await core.repository.ensure()
+            return core
+
+        cls.bind(await loop_thread.call(assembled), loop_thread)
+
+    @classmethod
+    async def stop(cls) -> None:
+        """Release the providers' connections; called when the application closes."""
+        await cls._on_core(lambda core: core.close())
+
+    @classmethod
+    async def send_push_for_account_async(
+        cls,
+        *,
+        account_id: str,
+        params: SendPushParams,
+        immediate: bool = False,
+        expires_at: datetime | None = None,
+        idempotency_key: str | None = None,
+        correlation_id: str | None = None,
+    ) -> str:
+        """Accept one push for every device of an account; returns the notification's id.
+
+        The row is durable on a majority of MongoDB before this returns. Not immediate: the master worker
+        delivers it on its next scan. Immediate: it is delivered at once, preferences are not asked, and this
+        returns as soon as the first round of attempts is recorded, or after `immediate.wait_seconds`; read
+        the outcome with `get_push_notification`. `expires_at` without a zone is this host's local time; past
+        it nothing is sent. The same `idempotency_key` of an account with the same content returns the first
+        id.
+
+        Raises InvalidInputError with every problem, nothing written; IdempotencyKeyConflictError;
+        ImmediateSendDeferredError, which carries the id, when Temporal cannot be reached.
+        """
+        return await cls._on_core(
+            lambda core: core.sender.send(
+                account_id=account_id,
+                params=params,
+                immediate=immediate,
+                expires_at=expires_at,
+                idempotency_key=idempotency_key,
+                correlation_id=correlation_id,
+            )
+        )
+
+    @classmethod
+    async def get_push_notification_async(cls, *, notification_id: str) -> PushNotification:
+        """One notification with its devices and timeline; raises PushNotificationNotFoundError."""
+        return await cls._on_core(lambda core: core.sender.get(notification_id))
+
+    @classmethod
+    async def list_push_notifications_async(
+        cls, *, account_id: str, limit: int = 50, before: datetime | None = None
+    ) -> list[PushNotification]:
+        """The account's notifications, newest first, at most `limit` (1 to 500), created before `before`."""
+        return await cls._on_core(
+            lambda core: core.sender.newest(account_id=account_id, limit=limit, before=before)
+        )
+
+    @classmethod
+    async def cancel_push_notification_async(cls, *, notification_id: str) -> PushNotification:
+        """Take a pending notification out of delivery for good; returns it as it is then.
+
+        Raises PushNotificationNotFoundError, or PushNotificationNotCancellableError when it is being sent,
+        finished, or cancelled before.
+        """
+        return await cls._on_core(lambda core: core.sender.cancel(notification_id))
+
+    @classmethod
+    async def get_timeline_async(cls, *, notification_id: str) -> tuple[TimelineEntry, ...]:
+        """What happened to a notification and why, oldest first; raises PushNotificationNotFoundError."""
+        notification = await cls.get_push_notification_async(notification_id=notification_id)
+        return notification.timeline
+
+    @classmethod
+    async def deliver_async(cls, *, notification_ids: Sequence[str]) -> list[DeliveryReport]:
+        """Make one round of attempts for every row that is due; one report an id, in order.
+
+        What workers call. The claim decides who sends, so calling it twice sends once.
+        """
+        return await cls._on_core(lambda core: core.delivery.deliver(notification_ids))
+
+    @classmethod
+    async def due_page_async(cls, *, after: tuple[datetime, str] | None, limit: int) -> list[DueRow]:
+        """At most `limit` rows that are due now, oldest first, after the keyset (due_at, id)."""
+        return await cls._on_core(lambda core: core.reader.due_page(after=after, limit=limit))
+
+    @classmethod
+    async def expire_overdue_async(cls, *, limit: int) -> int:
+        """End at most `limit` rows past `expires_at` that nobody is delivering; returns how many."""
+        return await cls._on_core(lambda core: core.writer.expire_overdue(limit=limit))
+
+    @classmethod
+    async def record_delivered_async(cls, *, notification_id: str) -> bool:
+        """Take a `sent` notification to `delivered`, as a receipt says; False when it is not `sent`."""
+        return await cls._on_core(lambda core: core.sender.record_delivered(notification_id))
+
+    @classmethod
+    async def check_provider_async(cls, *, app_id: str) -> None:
+        """Check an app's credentials and send one `validate_only` message; raises what is wrong."""
+        await cls._on_core(lambda core: core.check_provider(app_id))
+
+    send_push_for_account = blocking(send_push_for_account_async)
+    get_push_notification = blocking(get_push_notification_async)
+    list_push_notifications = blocking(list_push_notifications_async)
+    cancel_push_notification = blocking(cancel_push_notification_async)
+    get_timeline = blocking(get_timeline_async)
+    record_delivered = blocking(record_delivered_async)
+    check_provider = blocking(check_provider_async)

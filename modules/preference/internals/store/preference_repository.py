@@ -1,0 +1,79 @@
+"""Keeps preferences in MongoDB, one document an account."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar
+
+from pymongo import ReturnDocument
+from pymongo.errors import OperationFailure
+
+from modules.application.repository import Document, Repository, database_errors
+from modules.preference.errors import TooManyCategoriesError
+from modules.preference.internals.store.preference_model import PreferenceModel
+from modules.preference.types import MAX_CATEGORIES, Preferences
+
+# Error code of the MongoDB server (src/mongo/base/error_codes.yml).
+_DOCUMENT_VALIDATION_FAILURE = 121
+
+
+class PreferenceRepository(Repository):
+    """The collection `preferences`; found by `_id` alone, so it needs no further index."""
+
+    collection_name = "preferences"
+    validator: ClassVar[Mapping[str, Any]] = {
+        "$jsonSchema": {
+            "bsonType": "object",
+            "required": ["_id", "default_allowed", "categories", "updated_at"],
+            "additionalProperties": False,
+            "properties": {
+                "_id": {"bsonType": "string", "minLength": 1},
+                "default_allowed": {"bsonType": ["bool", "null"]},
+                "categories": {
+                    "bsonType": "object",
+                    "maxProperties": MAX_CATEGORIES,
+                    "additionalProperties": {"bsonType": "bool"},
+                },
+                "updated_at": {"bsonType": "date"},
+            },
+        }
+    }
+
+    async def set(self, *, account_id: str, category: str | None, allowed: bool) -> Preferences:
+        """Record one preference; `category` None is the account's default. Others stay as they are."""
+        async with database_errors():
+            try:
+                # MongoDB 4.2 and later itself repeats an upsert that lost a race for a unique key.
+                document = await self._collection.find_one_and_update(
+                    {"_id": account_id},
+                    _update(category, allowed),
+                    upsert=True,
+                    return_document=ReturnDocument.AFTER,
+                )
+            except OperationFailure as error:
+                # Types are checked before; only the number of categories is left for the validator to refuse.
+                if error.code == _DOCUMENT_VALIDATION_FAILURE:
+                    raise TooManyCategoriesError from None
+                raise
+        return PreferenceModel.model_validate(document).to_preferences()
+
+    async def find(self, account_ids: Collection[str]) -> dict[str, Preferences]:
+        """The recorded preferences by account, in one query; accounts without any are left out."""
+        async with database_errors():
+            documents = await self._collection.find({"_id": {"$in": list(account_ids)}}).to_list()
+        models = [PreferenceModel.model_validate(document) for document in documents]
+        return {model.account_id: model.to_preferences() for model in models}
+
+
+def _update(category: str | None, allowed: bool) -> list[Document]:
+    said: Document = {} if category is None else {category: allowed}
+    default = {"$ifNull": ["$default_allowed", None]} if category is not None else allowed
+    return [
+        {
+            "$set": {
+                "default_allowed": default,
+                "categories": {"$mergeObjects": ["$categories", {"$literal": said}]},
+                "updated_at": "$$NOW",
+            }
+        }
+    ]

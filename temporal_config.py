@@ -1,0 +1,34 @@
+"""What runs where: the worker classes, the slots of each task queue, and the schedules."""
+
+from __future__ import annotations
+
+from modules.application.worker import CronSchedule, Lane, WorkerClass
+from modules.config.types import WorkerSettings
+from modules.notification.workers.push_notification_worker import PushNotificationWorker
+from modules.notification.workers.push_notifications_worker import PushNotificationsWorker
+
+WORKERS: list[WorkerClass] = [PushNotificationsWorker, PushNotificationWorker]
+
+SEARCH_ATTRIBUTES = ("NotificationId", "AccountId", "NotificationPriority")
+
+# A scan is one activity at a time; a few more leave room for the next master worker.
+MASTER_SLOTS = 4
+
+
+def schedules(scan_cron: str) -> list[CronSchedule]:
+    """Every schedule; the master worker's expression is a setting."""
+    return [CronSchedule(PushNotificationsWorker, scan_cron)]
+
+
+def worker_slots(settings: WorkerSettings) -> dict[Lane, int]:
+    """The lanes of a worker process, and how many activities of each may run at once."""
+    return {
+        **caller_slots(settings),
+        Lane.NORMAL: settings.max_concurrent_deliveries,
+        Lane.MASTER: MASTER_SLOTS,
+    }
+
+
+def caller_slots(settings: WorkerSettings) -> dict[Lane, int]:
+    """The lanes of a process that calls the service: immediate sends run where they are asked for."""
+    return {Lane.IMMEDIATE: settings.max_concurrent_immediate_deliveries}

@@ -1,0 +1,374 @@
+"""How the transport behaves when a real HTTP/2 server does what servers do."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from h2.errors import ErrorCodes
+
+from modules.notification.errors import ProviderConfigurationError
+from modules.notification.internals.channels.fcm.answer import FailureKind, FcmResponse, SendFailure
+from modules.notification.internals.channels.fcm.transport import MAX_RESPONSE_BYTES, FcmTransport
+from tests.support.fcm_files import LOOPBACK, TlsFiles, write_tls_files
+from tests.support.fcm_socket import (
+    ACCEPTED_NAME,
+    Exchange,
+    FcmSocket,
+    Reaction,
+    Received,
+    abort,
+    accept,
+    answering,
+    cut_short,
+    dribble,
+    flood,
+    go_away,
+    reset,
+    silence,
+)
+from tests.support.tcp_relay import TcpRelay
+
+MakeTransport = Callable[..., FcmTransport]
+BODY = b'{"message":{"token":"t"}}'
+
+
+@pytest_asyncio.fixture
+async def make_transport(fcm: FcmSocket, tls: TlsFiles) -> AsyncIterator[MakeTransport]:
+    transports: list[FcmTransport] = []
+
+    def make(**over: Any) -> FcmTransport:
+        settings: dict[str, Any] = {
+            "endpoint": fcm.endpoint,
+            "ca_file": tls.ca_file,
+            "connect_timeout_seconds": 5.0,
+            "request_timeout_seconds": 10.0,
+            "max_concurrent_requests": 100,
+        }
+        transports.append(FcmTransport(**{**settings, **over}))
+        return transports[-1]
+
+    yield make
+    for transport in transports:
+        await transport.close()
+
+
+@pytest.fixture
+def silent_listener() -> Iterator[str]:
+    """Accepts TCP connections and never says a word."""
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        yield f"https://{LOOPBACK}:{listener.getsockname()[1]}"
+
+
+async def post(transport: FcmTransport) -> FcmResponse | SendFailure:
+    return await transport.post(project_id="demo-project", token="secret-token", body=BODY)
+
+
+def failure_kind(answer: FcmResponse | SendFailure) -> FailureKind:
+    assert isinstance(answer, SendFailure)
+    return answer.kind
+
+
+def first_then_accept(reaction: Reaction) -> Callable[[Received], Reaction]:
+    """The first request meets the reaction, all later ones are accepted."""
+    reactions = [reaction]
+    return lambda _: reactions.pop() if reactions else accept
+
+
+async def test_a_request_looks_like_one_of_firebase_admin(
+    fcm: FcmSocket, make_transport: MakeTransport
+) -> None:
+    answer = await post(make_transport())
+    assert isinstance(answer, FcmResponse)
+    assert (answer.status, answer.body) == (200, f'{{"name": "{ACCEPTED_NAME}"}}'.encode())
+    assert answer.latency_ms > 0
+    [request] = fcm.requests
+    assert request.path == "/v1/projects/demo-project/messages:send"
+    assert request.body == BODY
+    assert request.headers[":method"] == "POST"
+    assert request.headers["authorization"] == "Bearer secret-token"
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["x-goog-api-format-version"] == "2"
+    assert request.headers["x-firebase-client"].startswith("fire-admin-python/")
+    assert "accept-encoding" not in request.headers
+    assert "cookie" not in request.headers
+
+
+async def test_the_project_cannot_break_out_of_the_path(
+    fcm: FcmSocket, make_transport: MakeTransport
+) -> None:
+    await make_transport().post(project_id="a/b?c", token="t", body=BODY)
+    assert fcm.requests[0].path == "/v1/projects/a%2Fb%3Fc/messages:send"
+
+
+@pytest.mark.parametrize("status", [301, 307, 400, 404, 429, 500, 503])
+async def test_no_status_is_retried_or_followed(
+    status: int, fcm: FcmSocket, make_transport: MakeTransport
+) -> None:
+    fcm.react = lambda _: answering(status, b"{}", {"location": "/elsewhere", "retry-after": "1"})
+    answer = await post(make_transport())
+    assert isinstance(answer, FcmResponse)
+    assert (answer.status, answer.body, answer.headers["retry-after"]) == (status, b"{}", "1")
+    assert len(fcm.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("reaction", "kind"),
+    [
+        (abort, FailureKind.CONNECTION_LOST),
+        (cut_short, FailureKind.CONNECTION_LOST),
+        (go_away(processed=True), FailureKind.CONNECTION_LOST),
+        (reset(ErrorCodes.INTERNAL_ERROR), FailureKind.CONNECTION_LOST),
+        (reset(ErrorCodes.CANCEL), FailureKind.CONNECTION_LOST),
+        (reset(ErrorCodes.ENHANCE_YOUR_CALM), FailureKind.CONNECTION_LOST),
+    ],
+)
+async def test_what_may_have_been_taken_is_lost_and_not_repeated(
+    reaction: Reaction, kind: FailureKind, fcm: FcmSocket, make_transport: MakeTransport
+) -> None:
+    fcm.react = first_then_accept(reaction)
+    transport = make_transport()
+    assert failure_kind(await post(transport)) is kind
+    assert len(fcm.requests) == 1
+    assert isinstance(await post(transport), FcmResponse), "the next request gets through"
+
+
+@pytest.mark.parametrize("reaction", [reset(ErrorCodes.REFUSED_STREAM), go_away(processed=False)])
+async def test_only_what_the_server_left_unread_is_sent_again(
+    reaction: Reaction, fcm: FcmSocket, make_transport: MakeTransport
+) -> None:
+    fcm.react = first_then_accept(reaction)
+    answer = await post(make_transport())
+    assert isinstance(answer, FcmResponse)
+    assert answer.status == 200
+    assert len(fcm.requests) == 2
+
+
+async def test_a_stream_refused_again_and_again_was_not_sent(
+    fcm: FcmSocket, make_transport: MakeTransport
+) -> None:
+    fcm.react = lambda _: reset(ErrorCodes.REFUSED_STREAM)
+    assert failure_kind(await post(make_transport())) is FailureKind.STREAM_REFUSED
+
+
+async def test_a_goaway_in_the_middle_of_a_batch_sends_each_message_once(
+    fcm: FcmSocket, make_transport: MakeTransport
+) -> None:
+    accepted: list[str] = []
+
+    def react(received: Received) -> Reaction:
+        def answer(exchange: Exchange) -> None:
+            accepted.append(received.address)
+            accept(exchange)
+            if exchange.stream_id == 99:
+                exchange.protocol.say_goodbye(exchange.stream_id)
+
+        return answer
+
+    fcm.react = react
+    transport = make_transport(max_concurrent_requests=40)
+    bodies = [b'{"message":{"token":"%d"}}' % number for number in range(400)]
+    answers = await asyncio.gather(*(transport.post(project_id="p", token="t", body=body) for body in bodies))
+    assert all(isinstance(answer, FcmResponse) for answer in answers)
+    assert sorted(accepted, key=int) == [str(number) for number in range(400)]
+    assert fcm.connections == 8
+
+
+async def test_a_silent_server_meets_the_deadline(fcm: FcmSocket, make_transport: MakeTransport) -> None:
+    fcm.react = lambda _: silence
+    answer = await post(make_transport(request_timeout_seconds=0.3))
+    assert failure_kind(answer) is FailureKind.TIMEOUT
+    assert 300 <= answer.latency_ms < 2000
+    assert fcm.wait_for_reset(), "the stream is given up"
+
+
+async def test_a_dribbling_server_meets_the_deadline(fcm: FcmSocket, make_transport: MakeTransport) -> None:
+    fcm.react = lambda _: dribble
+    answer = await post(make_transport(request_timeout_seconds=0.3))
+    assert failure_kind(answer) is FailureKind.TIMEOUT
+    assert answer.latency_ms < 2000
+
+
+async def test_an_endless_answer_is_cut_off(fcm: FcmSocket, make_transport: MakeTransport) -> None:
+    fcm.react = lambda _: flood
+    answer = await post(make_transport())
+    assert failure_kind(answer) is FailureKind.RESPONSE_TOO_LARGE
+    assert fcm.wait_for_reset(), "the stream is given up"
+
+
+async def test_an_answer_of_the_largest_size_is_taken(fcm: FcmSocket, make_transport: MakeTransport) -> None:
+    def react(exchange: Exchange) -> None:
+        exchange.h2.send_headers(exchange.stream_id, [(":status", "200")])
+        for _ in range(4):
+            exchange.h2.send_data(exchange.stream_id, b"x" * 16_000)
+        exchange.h2.send_data(exchange.stream_id, b"x" * (MAX_RESPONSE_BYTES - 64_001), end_stream=True)
+        exchange.flush()
+
+    fcm.react = lambda _: react
+    answer = await post(make_transport())
+    assert isinstance(answer, FcmResponse)
+    assert len(answer.body) == MAX_RESPONSE_BYTES - 1
+
+
+async def test_a_refused_connection_was_not_sent(make_transport: MakeTransport) -> None:
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        port = listener.getsockname()[1]
+    answer = await post(make_transport(endpoint=f"https://{LOOPBACK}:{port}"))
+    assert failure_kind(answer) is FailureKind.CONNECT_FAILED
+    assert isinstance(answer, SendFailure)
+    assert "refused" in answer.detail
+
+
+async def test_a_handshake_that_never_ends_was_not_sent(
+    silent_listener: str, make_transport: MakeTransport
+) -> None:
+    answer = await post(make_transport(endpoint=silent_listener, connect_timeout_seconds=0.2))
+    assert failure_kind(answer) is FailureKind.CONNECT_FAILED
+    assert answer.latency_ms < 5000
+
+
+async def test_a_server_nobody_vouches_for_is_not_sent_to(
+    fcm: FcmSocket, make_transport: MakeTransport
+) -> None:
+    assert failure_kind(await post(make_transport(ca_file=None))) is FailureKind.SERVER_UNTRUSTED
+    assert fcm.requests == []
+
+
+async def test_every_authority_of_a_bundle_is_trusted(
+    fcm: FcmSocket, tls: TlsFiles, tmp_path: Path, make_transport: MakeTransport
+) -> None:
+    others = [write_tls_files(tmp_path / str(number)).ca_file.read_bytes() for number in range(2)]
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(others[0] + tls.ca_file.read_bytes() + others[1])
+    assert isinstance(await post(make_transport(ca_file=bundle)), FcmResponse)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"garbage", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
+)
+async def test_a_file_without_authorities_is_refused(
+    content: bytes, tmp_path: Path, make_transport: MakeTransport
+) -> None:
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_bytes(content)
+    with pytest.raises(ProviderConfigurationError) as refused:
+        make_transport(ca_file=ca_file)
+    assert (refused.value.code, refused.value.field) == ("fcm_ca_file_invalid", "fcm.ca_file")
+
+
+async def test_proxies_of_the_environment_are_not_used(
+    fcm: FcmSocket, make_transport: MakeTransport, silent_listener: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, silent_listener.replace("https", "http"))
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert isinstance(await post(make_transport(request_timeout_seconds=2.0)), FcmResponse)
+
+
+async def test_a_burst_shares_one_connection(fcm: FcmSocket, make_transport: MakeTransport) -> None:
+    transport = make_transport()
+    answers = await asyncio.gather(*(post(transport) for _ in range(100)))
+    assert all(isinstance(answer, FcmResponse) for answer in answers)
+    assert fcm.connections == 1
+
+
+async def test_more_than_a_connection_carries_is_spread_over_several(
+    fcm: FcmSocket, make_transport: MakeTransport
+) -> None:
+    waiting: list[Exchange] = []
+
+    def react(_: Received) -> Reaction:
+        def hold(exchange: Exchange) -> None:
+            waiting.append(exchange)
+            if len(waiting) == 250:
+                for held in waiting:
+                    accept(held)
+
+        return hold
+
+    fcm.react, fcm.max_streams = react, 100
+    transport = make_transport(max_concurrent_requests=250)
+    answers = await asyncio.gather(*(post(transport) for _ in range(250)))
+    assert all(isinstance(answer, FcmResponse) for answer in answers), "all 250 were under way at once"
+    assert fcm.connections == 3
+
+
+async def test_no_more_than_allowed_are_under_way(fcm: FcmSocket, make_transport: MakeTransport) -> None:
+    under_way: list[Exchange] = []
+    most = 0
+
+    def react(_: Received) -> Reaction:
+        def hold(exchange: Exchange) -> None:
+            nonlocal most
+            under_way.append(exchange)
+            most = max(most, len(under_way))
+            if len(under_way) == 7:
+                while under_way:
+                    accept(under_way.pop())
+
+        return hold
+
+    fcm.react = react
+    transport = make_transport(max_concurrent_requests=7)
+    await asyncio.gather(*(post(transport) for _ in range(70)))
+    assert (most, len(fcm.requests)) == (7, 70)
+
+
+async def test_a_cancelled_request_frees_its_place_at_once_and_ends_by_its_deadline(
+    fcm: FcmSocket, make_transport: MakeTransport
+) -> None:
+    arrived = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def react(_: Received) -> Reaction:
+        loop.call_soon_threadsafe(arrived.set)
+        return silence
+
+    fcm.react = react
+    transport = make_transport(max_concurrent_requests=1, request_timeout_seconds=1.0)
+    sending = asyncio.create_task(post(transport))
+    await arrived.wait()
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    fcm.react = lambda _: accept
+    answer = await post(transport)
+    assert isinstance(answer, FcmResponse)
+    assert answer.latency_ms < 900
+    assert await asyncio.to_thread(fcm.wait_for_reset)
+
+
+async def test_a_dead_path_is_left_for_a_new_connection(
+    fcm: FcmSocket, tls: TlsFiles, make_transport: MakeTransport
+) -> None:
+    with TcpRelay(fcm.port) as relay:
+        transport = make_transport(endpoint=f"https://{LOOPBACK}:{relay.port}", request_timeout_seconds=0.5)
+        assert isinstance(await post(transport), FcmResponse)
+        relay.go_dead()
+        assert isinstance(await post(transport), SendFailure)
+        answer = await post(transport)
+        if isinstance(answer, SendFailure):
+            answer = await post(transport)
+        assert isinstance(answer, FcmResponse), "at most one more request was lost on the dead connection"
+
+
+async def test_closing_ends_what_is_under_way_as_lost(fcm: FcmSocket, make_transport: MakeTransport) -> None:
+    arrived = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def react(_: Received) -> Reaction:
+        loop.call_soon_threadsafe(arrived.set)
+        return silence
+
+    fcm.react = react
+    transport = make_transport()
+    sending = asyncio.create_task(post(transport))
+    await arrived.wait()
+    await transport.close()
+    assert failure_kind(await sending) is FailureKind.CONNECTION_LOST

@@ -1,0 +1,56 @@
+"""Which providers there are, and what every one of them has to be."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+from modules.application.errors import ConfigurationError
+from modules.config.config_service import ConfigService
+from modules.notification.internals.channels.port import PushChannel
+from modules.notification.internals.channels.registry import CHANNELS, Provider, create_channel
+from modules.notification.internals.fcm_service import FCMService
+
+SETTINGS = ConfigService.load({"FCM_CREDENTIALS_PATH": "/nowhere/service-account.json"})
+
+
+def test_the_name_of_a_provider_makes_its_channel() -> None:
+    assert isinstance(create_channel("fcm", SETTINGS), FCMService)
+    assert isinstance(create_channel(Provider.FCM, SETTINGS, max_concurrent_requests=5), FCMService)
+
+
+def test_each_call_makes_a_channel_of_its_own() -> None:
+    assert create_channel("fcm", SETTINGS) is not create_channel("fcm", SETTINGS)
+
+
+@pytest.mark.parametrize("provider", ["", "FCM", "apns", "expo"])
+def test_an_unknown_provider_is_a_configuration_error(provider: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        create_channel(provider, SETTINGS)
+    assert (refused.value.code, refused.value.field) == ("unknown_provider", "provider")
+    assert "fcm" in refused.value.reason
+
+
+@pytest.mark.parametrize("provider", CHANNELS)
+def test_every_channel_has_the_shape_of_the_port(provider: Provider) -> None:
+    channel = create_channel(provider, SETTINGS)
+    for name, method in inspect.getmembers(PushChannel, inspect.isfunction):
+        if not name.startswith("_"):
+            assert inspect.iscoroutinefunction(getattr(channel, name))
+            assert list(inspect.signature(method).parameters)[1:] == list(
+                inspect.signature(getattr(channel, name)).parameters
+            )
+
+
+def test_every_provider_is_registered() -> None:
+    assert set(CHANNELS) == set(Provider)
+
+
+def test_making_a_channel_reads_nothing() -> None:
+    settings = SETTINGS.fcm.model_copy(
+        update={"credentials_path": Path("/nowhere"), "ca_file": Path("/nowhere")}
+    )
+    assert FCMService(settings=settings).app_ids == ("default",)
+    assert FCMService(settings=settings.model_copy(update={"credentials_path": None})).app_ids == ()
