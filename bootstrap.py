@@ -135,7 +135,8 @@ def bootstrap(settings: Settings | None = None, *, role: Role = Role.CALLER) -> 
     """Make this process able to use the services; returns what is to be closed at the end.
 
     Creates collections, indexes, search attributes and the schedule, or brings them up to date: safe to run
-    again, and any number of processes may do so. A second call in one process returns the first's application.
+    again, and any number of processes may do so. A second call in one process returns the first one's
+    application.
     Raises UnavailableError when MongoDB cannot be reached, ConfigurationError when settings cannot be used.
     """
     if _Current.application is not None:

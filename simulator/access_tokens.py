@@ -33,7 +33,7 @@ class AccessTokens:
     def issue(self, project: str, *, expires_at: float) -> str:
         """`expires_at` is a POSIX time in seconds."""
         content = json.dumps([project, expires_at, secrets.token_hex(8)]).encode()
-        return _PREFIX + base64.urlsafe_b64encode(self._digest(content) + content).decode()
+        return _written(self._digest(content) + content)
 
     def project_of(self, token: str, *, now: float) -> str | None:
         """None for a token that is not ours, was revoked, or has run out."""
@@ -58,8 +58,10 @@ class AccessTokens:
         if not token.startswith(_PREFIX):
             return None
         try:
-            signed = base64.b64decode(token.removeprefix(_PREFIX), altchars=b"-_", validate=True)
+            signed = base64.urlsafe_b64decode(token.removeprefix(_PREFIX))
         except (binascii.Error, ValueError):
+            return None
+        if _written(signed) != token:
             return None
         digest, content = signed[:_DIGEST_BYTES], signed[_DIGEST_BYTES:]
         if not hmac.compare_digest(digest, self._digest(content)):
@@ -69,3 +71,7 @@ class AccessTokens:
 
     def _digest(self, content: bytes) -> bytes:
         return hmac.new(self._key, content, hashlib.sha256).digest()[:_DIGEST_BYTES]
+
+
+def _written(signed: bytes) -> str:
+    return _PREFIX + base64.urlsafe_b64encode(signed).decode()

@@ -92,17 +92,17 @@ class AuditLog:
         os.close(self._descriptor)
 
     def _count(self, entry: AuditEntry, length: int) -> None:
+        self.last_request_number = entry["request_number"]
         self._offsets.append(self._end)
         self._validated.append(entry["validate_only"])
         self._end += length
-        self.last_request_number = entry["request_number"]
         if not entry["validate_only"]:
             self.accepted_by_project[entry["project"]] += 1
             self.accepted_by_kind[entry["target_kind"]] += 1
 
     def _read_earlier_run(self, path: Path) -> None:
         with path.open("rb") as log:
-            for line in log:
+            for number, line in enumerate(log, start=1):
                 if not line.endswith(b"\n"):
                     # A full disk can leave half a line, which no client was answered for.
                     os.ftruncate(self._descriptor, self._end)
@@ -110,4 +110,4 @@ class AuditLog:
                 try:
                     self._count(json.loads(line), len(line))
                 except (ValueError, KeyError, TypeError):
-                    raise ValueError(f"{path}: line {len(self) + 1} is not an audit entry") from None
+                    raise ValueError(f"{path}: line {number} is not an audit entry") from None

@@ -193,7 +193,7 @@ def _read(kind: type[_Body], request: Request) -> _Body:
     try:
         return kind.model_validate_json(request.body)
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        problems = [f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in error.errors()]
         raise _RefusedError(400, "; ".join(problems)) from None
 
 

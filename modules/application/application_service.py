@@ -17,7 +17,7 @@ DEFAULT_WAIT_SECONDS = 15.0
 
 
 class ApplicationService(ServiceFacade[WorkerRuntime]):
-    """The door to Temporal. All methods raise UnavailableError "temporal_unavailable" when it is not there."""
+    """The door to Temporal. Methods raise UnavailableError "temporal_unavailable" when it is not there."""
 
     @classmethod
     async def start(
@@ -57,7 +57,8 @@ class ApplicationService(ServiceFacade[WorkerRuntime]):
 
     @classmethod
     async def run_worker_immediately_async(
-        cls_: Any,  # noqa: N804 - `cls` is the name callers know for the worker class
+        facade: Any,
+        /,
         *,
         cls: WorkerClass,
         params: Any,
@@ -69,26 +70,24 @@ class ApplicationService(ServiceFacade[WorkerRuntime]):
         Returns the run's result, or `outcome`'s if that is done first; None after `wait_seconds`, the run
         goes on. A run under way under the same id is joined, not started again.
         """
-        return await cls_._on_core(
+        return await facade._on_core(
             lambda core: core.run_immediately(cls, params, outcome=outcome, wait_seconds=wait_seconds)
         )
 
     @classmethod
-    async def start_worker_async(cls_: Any, *, cls: WorkerClass, params: Any) -> bool:  # noqa: N804
+    async def start_worker_async(facade: Any, /, *, cls: WorkerClass, params: Any) -> bool:
         """Start a run of `cls` and do not wait; False when one is under way under the same id."""
-        return bool(await cls_._on_core(lambda core: core.start(cls, params)))
+        return bool(await facade._on_core(lambda core: core.start(cls, params)))
 
     @classmethod
-    async def schedule_worker_as_cron_async(  # noqa: N804
-        cls_: Any, *, cls: WorkerClass, cron_schedule: str
-    ) -> str:
+    async def schedule_worker_as_cron_async(facade: Any, /, *, cls: WorkerClass, cron_schedule: str) -> str:
         """Run `cls` on a cron expression (UTC), never two at once; creates or updates, returns its id."""
-        return str(await cls_._on_core(lambda core: core.schedule_as_cron(cls, cron_schedule)))
+        return str(await facade._on_core(lambda core: core.schedule_as_cron(cls, cron_schedule)))
 
     @classmethod
-    async def run_scheduled_worker_now_async(cls_: Any, *, cls: WorkerClass) -> Any:  # noqa: N804
+    async def run_scheduled_worker_now_async(facade: Any, /, *, cls: WorkerClass) -> Any:
         """Trigger the schedule of `cls` now and wait for that run; returns its result."""
-        return await cls_._on_core(lambda core: core.run_schedule_now(cls))
+        return await facade._on_core(lambda core: core.run_schedule_now(cls))
 
     run_worker_immediately = blocking(run_worker_immediately_async)
     start_worker = blocking(start_worker_async)

@@ -1,4 +1,4 @@
-"""One event loop in a thread of its own, so that plain code and code under a running loop use the same clients."""
+"""One event loop in a thread of its own, so that plain and async code use the same clients."""
 
 from __future__ import annotations
 

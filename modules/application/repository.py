@@ -11,12 +11,14 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
     AutoReconnect,
-    ConfigurationError as MongoConfigurationError,
     ExecutionTimeout,
     NetworkTimeout,
     OperationFailure,
     ServerSelectionTimeoutError,
     WTimeoutError,
+)
+from pymongo.errors import (
+    ConfigurationError as MongoConfigurationError,
 )
 
 from modules.application.errors import ConfigurationError, UnavailableError

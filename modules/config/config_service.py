@@ -21,7 +21,7 @@ DEFAULT_ENVIRONMENT = "development"
 
 
 class _LayeredSettings(Settings, BaseSettings):  # type: ignore[misc]
-    """Settings whose later sources win: YAML files in order, then the mapped variables given as init values."""
+    """Settings whose later sources win: the YAML files in order, then the mapped variables."""
 
     @classmethod
     def settings_customise_sources(

@@ -59,6 +59,6 @@ class ImmediateSendDeferredError(UnavailableError):
     def __init__(self, notification_id: str) -> None:
         super().__init__(
             code="temporal_unavailable",
-            reason=f"Temporal cannot be reached; notification {notification_id} is kept and will be sent later",
+            reason=f"Temporal cannot be reached; notification {notification_id} is kept and sent later",
         )
         self.notification_id = notification_id

@@ -86,7 +86,7 @@ class WebPushOptions:
 class SendPushParams:
     """What to tell one account by push.
 
-    `data` keys and values are strings (FCM HTTP v1, Message.data). `category` is what preferences speak about.
+    `data` keys and values are strings (FCM HTTP v1, Message.data). `category` is what preferences are about.
     `app_id` limits delivery to devices registered for that app; None means every app of the account.
     Nothing is checked here: the service checks everything at once and raises InvalidInputError.
     """
@@ -138,8 +138,8 @@ class PushPayload:
 class Classification:
     """What a provider's answer means.
 
-    `retry_after_seconds` is the provider's word, `min_backoff_seconds` ours. `attempted` is False when nothing
-    was sent because the way to the provider is closed (breaker, pause).
+    `retry_after_seconds` is the provider's word, `min_backoff_seconds` ours. `attempted` is False when
+    nothing was sent because the way to the provider is closed (breaker, pause).
     """
 
     outcome: Outcome

@@ -93,9 +93,12 @@ class TemporalGateway:
             if error.status is not RPCStatusCode.ALREADY_EXISTS:
                 raise TemporalUnavailableError("search attributes could not be added") from error
         # A new attribute is refused by starts until every cache of the server has seen it.
-        async with asyncio.timeout(SEARCH_ATTRIBUTE_WAIT_SECONDS):
-            while missing - await self._known_attributes(client):
-                await asyncio.sleep(0.1)
+        try:
+            async with asyncio.timeout(SEARCH_ATTRIBUTE_WAIT_SECONDS):
+                while missing - await self._known_attributes(client):  # noqa: ASYNC110 - the server tells nobody
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            raise TemporalUnavailableError("search attributes did not appear") from None
 
     async def _known_attributes(self, client: Client) -> set[str]:
         request = ListSearchAttributesRequest(namespace=client.namespace)

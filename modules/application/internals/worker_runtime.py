@@ -136,7 +136,7 @@ class WorkerRuntime:
             raise TemporalUnavailableError("the worker could not be started") from error
 
     async def schedule_as_cron(self, cls: WorkerClass, cron_schedule: str) -> str:
-        """Create the schedule of a worker class, or bring it up to date; returns its id. Runs never overlap."""
+        """Create the schedule of a worker class or bring it up to date; returns its id. No run overlaps."""
         client = await self._gateway.client()
         return await self.schedule_with(client, cls, cron_schedule)
 

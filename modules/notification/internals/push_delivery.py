@@ -31,27 +31,32 @@ from modules.notification.internals.push_notification_writer import (
     SettledRow,
     accepted_count,
 )
+from modules.notification.internals.row_outcome import (
+    Round,
+    ended,
+    payload_of,
+    ready,
+    seconds_until,
+    settled_by,
+    why_not_claimed,
+)
 from modules.notification.internals.settlement import (
     DeviceProgress,
     Fold,
     RowProgress,
-    Settlement,
     conclude,
     lose_dispatched,
 )
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
 from modules.notification.types import (
-    Classification,
     DeliveryReport,
     Outcome,
     OutcomePolicy,
     Priority,
-    PushPayload,
     PushTarget,
     SendPushResult,
     Status,
     TargetAction,
-    TargetResult,
 )
 from modules.preference.preference_service import PreferenceService
 from modules.preference.types import Decision
@@ -68,16 +73,6 @@ class DeliveryLane:
 
     channels: Mapping[str, PushChannel]
     fold: Fold
-
-
-@dataclass(frozen=True, slots=True)
-class _Round:
-    """One row on its way: its progress, and the devices a message goes to now."""
-
-    row: PushNotificationModel
-    progress: RowProgress
-    devices: Sequence[Device]
-    active_ids: frozenset[str]
 
 
 class PushDelivery:
@@ -161,7 +156,7 @@ class PushDelivery:
                 "delivery failed", action="push.internal_error", notification_id=str(row.id), error=name
             )
             progress = self._progress_of(row, active, now)
-            return _ended(row, progress, "internal_error", f"delivery failed with {name}", event="failed")
+            return ended(row, progress, "internal_error", f"delivery failed with {name}", event="failed")
 
     async def _devices_of(self, rows: Sequence[PushNotificationModel]) -> dict[ObjectId, list[Device]]:
         found: dict[ObjectId, list[Device]] = {}
@@ -193,16 +188,16 @@ class PushDelivery:
     ) -> SettledRow | None:
         progress = self._progress_of(row, active, now)
         if decision is not None and not decision.allowed:
-            return _ended(row, progress, "preference_opted_out", decision.reason, event="suppressed")
+            return ended(row, progress, "preference_opted_out", decision.reason, event="suppressed")
         waiting = progress.open_devices()
         done = progress.settled_ids()
         sendable = [
-            device for device in active if device.id not in done and _ready(waiting.get(device.id), now)
+            device for device in active if device.id not in done and ready(waiting.get(device.id), now)
         ]
         active_ids = frozenset(device.id for device in active)
         if not sendable:
             return self._nothing_to_send(row, progress, active_ids)
-        return await self._send(_Round(row, progress, sendable, active_ids), now, lease)
+        return await self._send(Round(row, progress, sendable, active_ids), now, lease)
 
     def _progress_of(
         self, row: PushNotificationModel, active: Sequence[Device], now: datetime
@@ -224,7 +219,7 @@ class PushDelivery:
         self, row: PushNotificationModel, progress: RowProgress, active_ids: frozenset[str]
     ) -> SettledRow:
         if not progress.devices:
-            return _ended(
+            return ended(
                 row, progress, "no_active_devices", "the account has no active device", event="undeliverable"
             )
         # What is left waits for its time, or its device is gone.
@@ -240,7 +235,7 @@ class PushDelivery:
             detail="no device is ready to be tried",
         )
 
-    async def _send(self, round_: _Round, now: datetime, lease: Lease) -> SettledRow | None:
+    async def _send(self, round_: Round, now: datetime, lease: Lease) -> SettledRow | None:
         row = round_.row
         if row.outcome_policy is OutcomePolicy.AT_MOST_ONCE and not await self._writer.mark_dispatched(
             row, [device.id for device in round_.devices]
@@ -261,7 +256,7 @@ class PushDelivery:
             )
             for device in round_.devices
         ]
-        sent = await lane.channels[row.provider].send_push(targets, _payload(row, now))
+        sent = await lane.channels[row.provider].send_push(targets, payload_of(row, now))
         self._count(sent)
         settlement = lane.fold.settle(
             round_.progress,
@@ -270,7 +265,7 @@ class PushDelivery:
             active_ids=round_.active_ids,
             now=await self._clock.now(),
         )
-        return _settled(round_, sent, settlement)
+        return settled_by(round_, sent, settlement)
 
     async def _retire(self, settled: Sequence[SettledRow]) -> None:
         """Take dead targets out of use. What fails here is found again by the next send."""
@@ -314,7 +309,7 @@ class PushDelivery:
                 note=settlement.error_type or "accepted",
                 accepted=accepted,
                 failed=len(settlement.devices) - accepted,
-                retry_in_seconds=_seconds_until(settlement.next_retry_at, now),
+                retry_in_seconds=seconds_until(settlement.next_retry_at, now),
             )
         return reports
 
@@ -331,7 +326,7 @@ class PushDelivery:
                 await asyncio.sleep(WRITE_RETRY_SECONDS)
 
     async def _explain(self, row_ids: Sequence[ObjectId]) -> dict[ObjectId, DeliveryReport]:
-        """Why rows were not delivered by us: finished, cancelled, expired, not yet due, or another's claim."""
+        """Why rows were not delivered by us: finished, cancelled, expired, not due, or another's claim."""
         await self._writer.expire(row_ids)
         now = await self._clock.now()
         reports = {
@@ -342,72 +337,9 @@ class PushDelivery:
             reports[row.id] = DeliveryReport(
                 notification_id=str(row.id),
                 status=row.status,
-                note=_why_not_claimed(row),
+                note=why_not_claimed(row),
                 accepted=sum(device.outcome is Outcome.ACCEPTED for device in row.devices),
                 failed=sum(device.outcome is not Outcome.ACCEPTED for device in row.devices),
-                retry_in_seconds=_seconds_until(row.due_at, now),
+                retry_in_seconds=seconds_until(row.due_at, now),
             )
         return reports
-
-
-def _ready(progress: DeviceProgress | None, now: datetime) -> bool:
-    return progress is None or progress.not_before is None or progress.not_before <= now
-
-
-def _payload(row: PushNotificationModel, now: datetime) -> PushPayload:
-    ttl = None if row.expires_at is None else max(0, int((row.expires_at - now).total_seconds()))
-    return PushPayload(
-        notification_id=str(row.id),
-        params=row.to_params(),
-        ttl_seconds=ttl,
-        expires_at=row.expires_at,
-        immediate=row.priority is Priority.IMMEDIATE,
-    )
-
-
-def _ended(
-    row: PushNotificationModel, progress: RowProgress, code: str, reason: str, *, event: str
-) -> SettledRow:
-    devices = tuple(replace(device, not_before=None) for device in progress.devices)
-    settlement = conclude(progress, devices, retry_count=progress.retry_count)
-    if settlement.status is Status.FAILED:
-        settlement = replace(settlement, error_type=code, error_message=reason)
-    return SettledRow(row=row, settlement=settlement, event=event, detail=reason)
-
-
-def _settled(round_: _Round, sent: SendPushResult, settlement: Settlement) -> SettledRow:
-    tried: list[str] = []
-    dead: list[tuple[Device, Classification]] = []
-    tally: dict[str, int] = {}
-    for device, result in zip(round_.devices, sent.results, strict=True):
-        verdict = result.classification
-        if verdict.attempted:
-            tried.append(device.address)
-        if verdict.target_action is not TargetAction.KEEP:
-            dead.append((device, verdict))
-        word = result.outcome.value
-        label = word if result.outcome is Outcome.ACCEPTED else f"{word} ({verdict.code}: {verdict.reason})"
-        tally[label] = tally.get(label, 0) + 1
-    detail = ", ".join(f"{count} device(s) {label}" for label, count in tally.items())
-    return SettledRow(
-        row=round_.row,
-        settlement=settlement,
-        tokens_tried=tried,
-        dead=dead,
-        event="attempted",
-        detail=detail,
-    )
-
-
-def _why_not_claimed(row: PushNotificationModel) -> str:
-    if not row.active:
-        return "cancelled"
-    if row.status is Status.PROCESSING:
-        return "claimed_by_another_worker"
-    if row.status is Status.PENDING:
-        return "not_due_yet"
-    return row.error_type or "accepted"
-
-
-def _seconds_until(moment: datetime | None, now: datetime) -> float | None:
-    return None if moment is None else max(0.0, (moment - now).total_seconds())

@@ -63,6 +63,16 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
+class _Round:
+    """What holds for every device of one round of attempts."""
+
+    policy: OutcomePolicy
+    retry_count: int
+    spent: bool
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Fold:
     """How results become a settlement. `draw` yields random numbers in [0, 1]."""
 
@@ -86,11 +96,11 @@ class Fold:
         counted = any(result.outcome in _COSTS_A_RETRY for result in results)
         retry_count = row.retry_count + (1 if counted else 0)
         spent = retry_count > row.max_retries and not row.retries_until_expiry
+        round_ = _Round(row.outcome_policy, retry_count, spent, now)
         merged = {device.device_id: device for device in row.devices}
         for result in results:
-            merged[result.device_id] = self._progress(
-                row, merged.get(result.device_id), result, apps[result.device_id], retry_count, spent, now
-            )
+            former = merged.get(result.device_id)
+            merged[result.device_id] = self._progress(round_, former, result, apps[result.device_id])
         devices = tuple(
             replace(device, not_before=None)
             if device.not_before is not None and device.device_id not in active_ids
@@ -101,26 +111,23 @@ class Fold:
 
     def _progress(
         self,
-        row: RowProgress,
+        round_: _Round,
         former: DeviceProgress | None,
         result: TargetResult,
         app_id: str,
-        retry_count: int,
-        spent: bool,
-        now: datetime,
     ) -> DeviceProgress:
         verdict = result.classification
         attempts = (former.attempts if former else 0) + (1 if verdict.attempted else 0)
         unknown = (former.unknown_attempts if former else 0) + (verdict.outcome is Outcome.UNKNOWN)
         not_before: datetime | None = None
-        if _may_retry(verdict.outcome, row.outcome_policy, spent=spent):
+        if _may_retry(verdict.outcome, round_.policy, spent=round_.spent):
             delay = self.backoff.delay_seconds(
-                attempt=max(1, retry_count),
+                attempt=max(1, round_.retry_count),
                 floor_seconds=verdict.min_backoff_seconds,
                 retry_after_seconds=verdict.retry_after_seconds,
                 draw=self.draw(),
             )
-            not_before = now + timedelta(seconds=delay)
+            not_before = round_.now + timedelta(seconds=delay)
         return DeviceProgress(
             device_id=result.device_id,
             app_id=app_id,
@@ -130,7 +137,7 @@ class Fold:
             attempts=attempts,
             unknown_attempts=unknown,
             message_id=result.message_id,
-            last_attempt_at=now,
+            last_attempt_at=round_.now,
             not_before=not_before,
         )
 

@@ -109,7 +109,7 @@ async def _without_content(work: Awaitable[ResultT]) -> ResultT:
         return await work
     except ServiceError as error:
         raise ApplicationError(error.code, type=error.code) from None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - raised again, without its text
         name = type(error).__name__
         structlog.get_logger().error(
             "activity failed", action="activity.failed", error=name, frames=_frames(error)

@@ -59,7 +59,7 @@ class PushNotificationsWorker:
             cursor = page.cursor
             if cursor is None:
                 return counts
-        workflow.continue_as_new(ScanParams(cursor=cursor, counts=counts, expiry_done=True))
+        return workflow.continue_as_new(ScanParams(cursor=cursor, counts=counts, expiry_done=True))
 
     async def _expire(self) -> int:
         expired: int = await workflow.execute_activity(

@@ -11,7 +11,7 @@ from typing import Any
 
 import firebase_admin
 import pytest
-from firebase_admin import _http_client, credentials, exceptions, messaging
+from firebase_admin import credentials, exceptions, messaging
 from hypothesis import HealthCheck, given, settings
 from urllib3.util import Retry
 
@@ -38,9 +38,9 @@ SDK = messaging._MessagingService
 def firebase(
     token_server: TokenServer, credentials_path: Path, tls: TlsFiles, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[firebase_admin.App]:
-    """firebase-admin as anybody would use it, but for where it sends, whom it trusts, and its own retries."""
+    """firebase-admin as anybody would use it, but for where it sends, whom it trusts, and its waits."""
     monkeypatch.setattr(SDK, "FCM_URL", token_server.origin + "/v1/projects/{0}/messages:send")
-    monkeypatch.setattr(_http_client, "DEFAULT_RETRY_CONFIG", Retry(0, raise_on_status=False))
+    monkeypatch.setattr(Retry, "sleep", lambda *_: None)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls.ca_file))
     token_server.answer = answering_sends(200, b'{"name": "projects/p/messages/1"}')
     app = firebase_admin.initialize_app(credentials.Certificate(str(credentials_path)), name="conformance")

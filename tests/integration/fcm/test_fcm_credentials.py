@@ -10,6 +10,7 @@ import threading
 import traceback
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -47,7 +48,7 @@ def clock() -> Clock:
 @pytest.fixture
 def impatient_google_auth(monkeypatch: pytest.MonkeyPatch) -> None:
     """google-auth asks a server that is busy three times; its waits in between are of no interest here."""
-    monkeypatch.setattr("google.auth._exponential_backoff.time.sleep", lambda _: None)
+    monkeypatch.setattr("google.auth._exponential_backoff.time", SimpleNamespace(sleep=lambda _: None))
 
 
 @pytest_asyncio.fixture

@@ -48,7 +48,7 @@ def names_fcm_code(refused: RefusedRequestError) -> bool:
 
 @pytest.mark.parametrize("kind", TARGET_KINDS)
 def test_each_kind_of_target_is_read(kind: str) -> None:
-    send = parse(make_message(token=None, **{kind: "target"}))
+    send = parse(make_message(**{"token": None, kind: "target"}))
     assert (send.kind, send.target, send.validate_only) == (kind, "target", False)
 
 

@@ -1,0 +1,94 @@
+"""Turns one row's round of attempts into what is written about it and what is reported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from modules.device_token.types import Device
+from modules.notification.internals.push_notification_writer import SettledRow
+from modules.notification.internals.settlement import DeviceProgress, RowProgress, Settlement, conclude
+from modules.notification.internals.store.push_notification_model import PushNotificationModel
+from modules.notification.types import (
+    Classification,
+    Outcome,
+    Priority,
+    PushPayload,
+    SendPushResult,
+    Status,
+    TargetAction,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One row on its way: its progress, and the devices a message goes to now."""
+
+    row: PushNotificationModel
+    progress: RowProgress
+    devices: Sequence[Device]
+    active_ids: frozenset[str]
+
+
+def ready(progress: DeviceProgress | None, now: datetime) -> bool:
+    return progress is None or progress.not_before is None or progress.not_before <= now
+
+
+def payload_of(row: PushNotificationModel, now: datetime) -> PushPayload:
+    ttl = None if row.expires_at is None else max(0, int((row.expires_at - now).total_seconds()))
+    return PushPayload(
+        notification_id=str(row.id),
+        params=row.to_params(),
+        ttl_seconds=ttl,
+        expires_at=row.expires_at,
+        immediate=row.priority is Priority.IMMEDIATE,
+    )
+
+
+def ended(
+    row: PushNotificationModel, progress: RowProgress, code: str, reason: str, *, event: str
+) -> SettledRow:
+    devices = tuple(replace(device, not_before=None) for device in progress.devices)
+    settlement = conclude(progress, devices, retry_count=progress.retry_count)
+    if settlement.status is Status.FAILED:
+        settlement = replace(settlement, error_type=code, error_message=reason)
+    return SettledRow(row=row, settlement=settlement, event=event, detail=reason)
+
+
+def settled_by(round_: Round, sent: SendPushResult, settlement: Settlement) -> SettledRow:
+    tried: list[str] = []
+    dead: list[tuple[Device, Classification]] = []
+    tally: dict[str, int] = {}
+    for device, result in zip(round_.devices, sent.results, strict=True):
+        verdict = result.classification
+        if verdict.attempted:
+            tried.append(device.address)
+        if verdict.target_action is not TargetAction.KEEP:
+            dead.append((device, verdict))
+        word = result.outcome.value
+        label = word if result.outcome is Outcome.ACCEPTED else f"{word} ({verdict.code}: {verdict.reason})"
+        tally[label] = tally.get(label, 0) + 1
+    detail = ", ".join(f"{count} device(s) {label}" for label, count in tally.items())
+    return SettledRow(
+        row=round_.row,
+        settlement=settlement,
+        tokens_tried=tried,
+        dead=dead,
+        event="attempted",
+        detail=detail,
+    )
+
+
+def why_not_claimed(row: PushNotificationModel) -> str:
+    if not row.active:
+        return "cancelled"
+    if row.status is Status.PROCESSING:
+        return "claimed_by_another_worker"
+    if row.status is Status.PENDING:
+        return "not_due_yet"
+    return row.error_type or "accepted"
+
+
+def seconds_until(moment: datetime | None, now: datetime) -> float | None:
+    return None if moment is None else max(0.0, (moment - now).total_seconds())
