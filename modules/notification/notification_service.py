@@ -13,7 +13,7 @@ from modules.notification.internals.notification_core import NotificationCore, a
 from modules.notification.internals.push_sender import RunWorker
 from modules.notification.types import (
     DeliveryReport,
-    DueRow,
+    DueRows,
     PushNotification,
     SendPushParams,
     TimelineEntry,
@@ -123,9 +123,11 @@ class NotificationService(ServiceFacade[NotificationCore]):
         return await cls._on_core(lambda core: core.delivery.deliver(notification_ids))
 
     @classmethod
-    async def due_page_async(cls, *, after: tuple[datetime, str] | None, limit: int) -> list[DueRow]:
-        """At most `limit` rows that are due now, oldest first, after the keyset (due_at, id)."""
-        return await cls._on_core(lambda core: core.reader.due_page(after=after, limit=limit))
+    async def due_page_async(
+        cls, *, after: tuple[datetime, str] | None = None, until: datetime | None = None, limit: int
+    ) -> DueRows:
+        """At most `limit` rows due at `until` (None: now), oldest first, after the keyset (due_at, id)."""
+        return await cls._on_core(lambda core: core.reader.due_page(after=after, until=until, limit=limit))
 
     @classmethod
     async def expire_overdue_async(cls, *, limit: int) -> int:

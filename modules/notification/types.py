@@ -231,6 +231,14 @@ class DueRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DueRows:
+    """A page of rows that were due at `until`, oldest first; the next page keeps to the same `until`."""
+
+    rows: tuple[DueRow, ...]
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PushNotification:
     """A notification as callers and operators see it: no device tokens."""
 

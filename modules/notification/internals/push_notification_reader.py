@@ -12,7 +12,7 @@ from modules.application.mongo_database import DatabaseClock
 from modules.notification.errors import PushNotificationNotFoundError
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
 from modules.notification.internals.store.push_notification_repository import PushNotificationRepository
-from modules.notification.types import DeviceDelivery, DueRow, PushNotification, TimelineEntry
+from modules.notification.types import DeviceDelivery, DueRows, PushNotification, TimelineEntry
 
 
 class PushNotificationReader:
@@ -39,10 +39,17 @@ class PushNotificationReader:
         """The account's rows, newest first."""
         return await self._repository.newest(account_id, limit=limit, before=before)
 
-    async def due_page(self, *, after: tuple[datetime, str] | None, limit: int) -> list[DueRow]:
-        """Rows that are due now by the database's clock, oldest first, after the keyset (due_at, id)."""
+    async def due_page(
+        self, *, after: tuple[datetime, str] | None, until: datetime | None, limit: int
+    ) -> DueRows:
+        """Rows due at `until` (None: now, by the database's clock), after the keyset (due_at, id).
+
+        A scan that keeps to one `until` ends, however many rows become due while it runs.
+        """
         keyset = None if after is None else (after[0], row_id_of(after[1]))
-        return await self._repository.due_page(now=await self._clock.now(), after=keyset, limit=limit)
+        until = until or await self._clock.now()
+        rows = await self._repository.due_page(now=until, after=keyset, limit=limit)
+        return DueRows(rows=tuple(rows), until=until)
 
 
 def row_id_of(notification_id: str) -> ObjectId:

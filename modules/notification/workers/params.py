@@ -23,10 +23,14 @@ class DeliverParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueCursor:
-    """Where a scan has got to: the keyset of the last row seen."""
+    """Where a scan has got to: the keyset of the last row seen, and the moment whose due rows it takes.
+
+    Times are ISO 8601 on the database's clock.
+    """
 
     due_at: str
     notification_id: str
+    until: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

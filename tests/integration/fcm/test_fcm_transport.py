@@ -149,10 +149,11 @@ async def test_only_what_the_server_left_unread_is_sent_again(
     assert len(fcm.requests) == 2
 
 
-async def test_a_stream_refused_again_and_again_was_not_sent(
-    fcm: FcmSocket, make_transport: MakeTransport
+@pytest.mark.parametrize("reaction", [reset(ErrorCodes.REFUSED_STREAM), go_away(processed=False)])
+async def test_what_is_left_unread_again_and_again_was_not_sent(
+    reaction: Reaction, fcm: FcmSocket, make_transport: MakeTransport
 ) -> None:
-    fcm.react = lambda _: reset(ErrorCodes.REFUSED_STREAM)
+    fcm.react = lambda _: reaction
     assert failure_kind(await post(make_transport())) is FailureKind.STREAM_REFUSED
 
 

@@ -43,7 +43,8 @@ _DETAIL_LENGTH = 120
 # ConnectError for a reset, and ConnectTimeoutError for a missed deadline, after the request was written.
 _NO_CONNECTION = "client error (Connect)"
 _UNTRUSTED = "invalid peer certificate"
-_REFUSED_STREAM = "refused stream before processing any application logic"
+# h2's words for REFUSED_STREAM, and for a stream beyond the last that a GOAWAY without error names.
+_UNREAD = ("refused stream before processing any application logic", "not a result of an error")
 
 
 @dataclass(slots=True)
@@ -169,7 +170,7 @@ def _failure(error: PyreqwestError) -> tuple[FailureKind, str]:
     if _NO_CONNECTION in causes:
         untrusted = any(cause.startswith(_UNTRUSTED) for cause in causes)
         return (FailureKind.SERVER_UNTRUSTED if untrusted else FailureKind.CONNECT_FAILED), detail
-    if any(_REFUSED_STREAM in cause for cause in causes):
+    if any(cause.endswith(_UNREAD) for cause in causes):
         return FailureKind.STREAM_REFUSED, ""
     if isinstance(error, RequestTimeoutError):
         return FailureKind.TIMEOUT, ""
