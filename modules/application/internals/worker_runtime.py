@@ -15,6 +15,8 @@ from temporalio.client import (
     ScheduleActionExecutionStartWorkflow,
     ScheduleActionStartWorkflow,
     ScheduleAlreadyRunningError,
+    ScheduleHandle,
+    ScheduleInfo,
     ScheduleOverlapPolicy,
     SchedulePolicy,
     ScheduleSpec,
@@ -181,20 +183,22 @@ class WorkerRuntime:
             description = await schedule.describe()
             for running in description.info.running_actions:
                 await _result(_action_handle(client, cls, running))
-            seen = {_run_of(each.action) for each in description.info.recent_actions}
-            seen |= {_run_of(each) for each in description.info.running_actions}
+            seen = {_run_of(each) for each in _actions(description.info)}
             await schedule.trigger(overlap=ScheduleOverlapPolicy.BUFFER_ONE)
             async with asyncio.timeout(SCHEDULE_WAIT_SECONDS):
-                while True:
-                    info = (await schedule.describe()).info
-                    for action in (*info.running_actions, *(each.action for each in info.recent_actions)):
-                        if _run_of(action) not in seen:
-                            return await _action_handle(client, cls, action).result()
-                    await asyncio.sleep(SCHEDULE_POLL_SECONDS)
+                started = await self._new_action(schedule, seen)
+            return await _action_handle(client, cls, started).result()
         except TimeoutError:
             raise TemporalUnavailableError("the schedule did not start its run") from None
         except RPCError as error:
             raise TemporalUnavailableError("the schedule could not be triggered") from error
+
+    async def _new_action(self, schedule: ScheduleHandle, seen: set[str]) -> Any:
+        while True:
+            for action in _actions((await schedule.describe()).info):
+                if _run_of(action) not in seen:
+                    return action
+            await asyncio.sleep(SCHEDULE_POLL_SECONDS)
 
     def _schedule_id(self, cls: WorkerClass) -> str:
         return f"{self._settings.task_queue_prefix}-{cls.describe(cls.default_params()).workflow_id}"
@@ -213,6 +217,10 @@ def _search_attributes(start: WorkerStart) -> TypedSearchAttributes:
     return TypedSearchAttributes(
         [SearchAttributePair(SearchAttributeKey.for_keyword(name), text) for name, text in pairs.items()]
     )
+
+
+def _actions(info: ScheduleInfo) -> list[Any]:
+    return [*info.running_actions, *(each.action for each in info.recent_actions)]
 
 
 def _run_of(action: Any) -> str:

@@ -15,7 +15,7 @@ from temporalio.exceptions import ApplicationError
 from modules.application.application_service import ApplicationService
 from modules.application.errors import ServiceError
 from modules.notification.notification_service import NotificationService
-from modules.notification.types import DeliveryReport
+from modules.notification.types import DeliveryReport, DueRow
 from modules.notification.workers.params import (
     DeliverParams,
     DueCursor,
@@ -69,7 +69,9 @@ class PushNotificationActivities:
 
     async def _start_page(self, cursor: DueCursor | None) -> DuePage:
         after = None if cursor is None else (datetime.fromisoformat(cursor.due_at), cursor.notification_id)
-        rows = await NotificationService.due_page_async(after=after, limit=self._page_size)
+        until = None if cursor is None else datetime.fromisoformat(cursor.until)
+        due = await NotificationService.due_page_async(after=after, until=until, limit=self._page_size)
+        rows = due.rows
         free = asyncio.Semaphore(CONCURRENT_STARTS)
 
         async def start(params: PushNotificationWorkerParams) -> bool:
@@ -97,10 +99,14 @@ class PushNotificationActivities:
             started=sum(started),
             reclaimed=sum(new and row.reclaimed for new, row in zip(started, rows, strict=True)),
             already_running=len(rows) - sum(started),
-            cursor=None
-            if last is None
-            else DueCursor(due_at=last.due_at.isoformat(), notification_id=last.notification_id),
+            cursor=None if last is None else _cursor_after(last, due.until),
         )
+
+
+def _cursor_after(row: DueRow, until: datetime) -> DueCursor:
+    return DueCursor(
+        due_at=row.due_at.isoformat(), notification_id=row.notification_id, until=until.isoformat()
+    )
 
 
 async def _without_content(work: Awaitable[ResultT]) -> ResultT:
