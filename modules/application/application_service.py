@@ -14,6 +14,7 @@ from modules.application.worker import WorkerClass, WorkerPlan
 from modules.config.types import TemporalSettings
 
 DEFAULT_WAIT_SECONDS = 15.0
+SCHEDULED_RUN_WAIT_SECONDS = 600.0
 
 
 class ApplicationService(ServiceFacade[WorkerRuntime]):
@@ -85,9 +86,15 @@ class ApplicationService(ServiceFacade[WorkerRuntime]):
         return str(await facade._on_core(lambda core: core.schedule_as_cron(cls, cron_schedule)))
 
     @classmethod
-    async def run_scheduled_worker_now_async(facade: Any, /, *, cls: WorkerClass) -> Any:
-        """Trigger the schedule of `cls` now and wait for that run; returns its result."""
-        return await facade._on_core(lambda core: core.run_schedule_now(cls))
+    async def run_scheduled_worker_now_async(
+        facade: Any, /, *, cls: WorkerClass, wait_seconds: float = SCHEDULED_RUN_WAIT_SECONDS
+    ) -> Any:
+        """Trigger the schedule of `cls` now and wait for that run; returns its result.
+
+        Raises UnavailableError "scheduled_run_failed" when it failed or has not ended after `wait_seconds`,
+        as without any worker.
+        """
+        return await facade._on_core(lambda core: core.run_schedule_now(cls, wait_seconds=wait_seconds))
 
     run_worker_immediately = blocking(run_worker_immediately_async)
     start_worker = blocking(start_worker_async)

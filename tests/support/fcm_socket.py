@@ -107,6 +107,12 @@ def go_away(*, processed: bool) -> Reaction:
     return react
 
 
+def go_away_and_abort(exchange: Exchange) -> None:
+    """Say goodbye, naming this stream as processed, and reset the TCP connection."""
+    exchange.protocol.say_goodbye(exchange.stream_id)
+    exchange.protocol.transport.abort()
+
+
 def cut_short(exchange: Exchange) -> None:
     """Send the headers and half a body, then close."""
     exchange.h2.send_headers(exchange.stream_id, [(":status", "200")])

@@ -29,6 +29,7 @@ from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSear
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
+from modules.application.errors import UnavailableError
 from modules.application.internals.temporal_gateway import TemporalGateway, TemporalUnavailableError
 from modules.application.internals.worker_server import WorkerServer
 from modules.application.worker import Lane, WorkerClass, WorkerPlan, WorkerStart
@@ -40,6 +41,13 @@ STOP_MARGIN_SECONDS = 5.0
 SCHEDULE_POLL_SECONDS = 0.1
 SCHEDULE_WAIT_SECONDS = 30.0
 _log = structlog.get_logger()
+
+
+class ScheduledRunError(UnavailableError):
+    """A scheduled run gave no result."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(code="scheduled_run_failed", reason=reason)
 
 
 class WorkerRuntime:
@@ -172,22 +180,23 @@ class WorkerRuntime:
             raise TemporalUnavailableError("the schedule could not be created") from error
         return schedule_id
 
-    async def run_schedule_now(self, cls: WorkerClass) -> Any:
+    async def run_schedule_now(self, cls: WorkerClass, *, wait_seconds: float) -> Any:
         """Trigger the schedule of a worker class and wait for that run; returns its result.
 
-        A run under way is waited for first, since runs never overlap.
+        A run under way is waited for first, since runs never overlap. Raises ScheduledRunError when the run
+        failed or has not ended in time.
         """
         client = await self._gateway.client()
         schedule = client.get_schedule_handle(self._schedule_id(cls))
         try:
             description = await schedule.describe()
             for running in description.info.running_actions:
-                await _result(_action_handle(client, cls, running))
+                await _ended(_action_handle(client, cls, running), wait_seconds)
             seen = {_run_of(each) for each in _actions(description.info)}
             await schedule.trigger(overlap=ScheduleOverlapPolicy.BUFFER_ONE)
             async with asyncio.timeout(SCHEDULE_WAIT_SECONDS):
                 started = await self._new_action(schedule, seen)
-            return await _action_handle(client, cls, started).result()
+            return await _ended(_action_handle(client, cls, started), wait_seconds)
         except TimeoutError:
             raise TemporalUnavailableError("the schedule did not start its run") from None
         except RPCError as error:
@@ -202,6 +211,17 @@ class WorkerRuntime:
 
     def _schedule_id(self, cls: WorkerClass) -> str:
         return f"{self._settings.task_queue_prefix}-{cls.describe(cls.default_params()).workflow_id}"
+
+
+async def _ended(handle: WorkflowHandle[Any, Any], wait_seconds: float) -> Any:
+    try:
+        return await asyncio.wait_for(handle.result(), wait_seconds)
+    except TimeoutError:
+        raise ScheduledRunError(
+            f"{handle.id} has not ended after {wait_seconds:g} s; is a worker running?"
+        ) from None
+    except WorkflowFailureError as error:
+        raise ScheduledRunError(f"{handle.id} failed; Temporal's Web UI shows why") from error
 
 
 async def _result(handle: WorkflowHandle[Any, Any]) -> Any:

@@ -29,6 +29,7 @@ from tests.support.fcm_socket import (
     dribble,
     flood,
     go_away,
+    go_away_and_abort,
     reset,
     silence,
 )
@@ -123,6 +124,7 @@ async def test_no_status_is_retried_or_followed(
         (abort, FailureKind.CONNECTION_LOST),
         (cut_short, FailureKind.CONNECTION_LOST),
         (go_away(processed=True), FailureKind.CONNECTION_LOST),
+        (go_away_and_abort, FailureKind.CONNECTION_LOST),
         (reset(ErrorCodes.INTERNAL_ERROR), FailureKind.CONNECTION_LOST),
         (reset(ErrorCodes.CANCEL), FailureKind.CONNECTION_LOST),
         (reset(ErrorCodes.ENHANCE_YOUR_CALM), FailureKind.CONNECTION_LOST),

@@ -24,7 +24,7 @@ from tests.unit.simulator.sends import PROJECT, make_message
 
 
 async def let_timers_run() -> None:
-    """Return when every timer of up to 10 ms has fired: a loop runs its timers in the order of their times."""
+    """Return when every timer of up to 10 ms has fired: a loop runs timers in the order of their times."""
     await asyncio.sleep(0.02)
 
 
@@ -112,7 +112,7 @@ class Http2Client:
         self.read()
 
     def read(self) -> None:
-        """Take in what the simulator wrote. h2 can do nothing more once it has seen a GOAWAY: it is kept out."""
+        """Take in what the simulator wrote. h2 can do nothing more after a GOAWAY: that is kept from it."""
         written = self.transport.take()
         while written:
             end = 9 + int.from_bytes(written[:3])
@@ -126,7 +126,8 @@ class Http2Client:
 
     def _note(self, event: Event) -> None:
         if isinstance(event, ResponseReceived):
-            self.statuses[event.stream_id] = int(dict(event.headers)[":status"])  # type: ignore[arg-type, call-overload]
+            headers: dict[Any, Any] = dict(event.headers)
+            self.statuses[event.stream_id] = int(headers[":status"])
         elif isinstance(event, DataReceived):
             self.bodies[event.stream_id] = self.bodies.get(event.stream_id, b"") + bytes(event.data)
         elif isinstance(event, StreamEnded):

@@ -1,0 +1,36 @@
+"""Makes Ctrl-C and SIGTERM end the demo in order: once, and never in the middle of the clearing up."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interruption:
+    """The first signal raises KeyboardInterrupt in the main thread; later ones change nothing."""
+
+    def __init__(self) -> None:
+        self._signal_number: int | None = None
+        self._held = False
+
+    def install(self) -> None:
+        for number in SIGNALS:
+            signal.signal(number, self._on_signal)
+
+    def hold(self) -> None:
+        """From here on a signal no longer interrupts: what is left to do is stopping, and it is bounded."""
+        self._held = True
+
+    @property
+    def exit_code(self) -> int | None:
+        """What a shell calls a process that ended by the signal; None when there was none."""
+        return None if self._signal_number is None else 128 + self._signal_number
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        if self._signal_number is not None:
+            return
+        self._signal_number = number
+        if not self._held:
+            raise KeyboardInterrupt

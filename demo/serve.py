@@ -1,0 +1,68 @@
+"""The demo's worker process: serves every task queue until it is told to stop or its starter is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from concurrent.futures import Future
+
+from bootstrap import Application, Role, bootstrap
+from modules.application.application_service import ApplicationService
+from modules.application.errors import ServiceError
+
+READY = "ready"
+
+
+def main() -> int:
+    """Print `ready` once it serves; return when stdin ends, at SIGTERM, or when serving fails."""
+    told_to_stop: Future[None] = Future()
+
+    def stop(*_: object) -> None:
+        if not told_to_stop.done():
+            told_to_stop.set_result(None)
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        application = bootstrap(role=Role.WORKER)
+    except ServiceError as error:
+        print(f"worker: {error.reason}", file=sys.stderr, flush=True)
+        return 1
+    threading.Thread(target=_until_end_of_input, args=(stop,), daemon=True).start()
+    threading.Thread(target=_until_serving_ends, args=(application, told_to_stop), daemon=True).start()
+    print(READY, flush=True)
+    try:
+        told_to_stop.result()
+    finally:
+        application.close()
+    return 0
+
+
+def _until_end_of_input(stop: object) -> None:
+    # The pipe's other end closes with the starter, also when that is killed.
+    sys.stdin.read()
+    assert callable(stop)
+    stop()
+
+
+def _until_serving_ends(application: Application, told_to_stop: Future[None]) -> None:
+    try:
+        application.loop_thread.run(ApplicationService.wait_served_async())
+    except BaseException as error:  # noqa: BLE001 - handed to the main thread
+        if not told_to_stop.done():
+            told_to_stop.set_exception(error)
+
+
+if __name__ == "__main__":
+    code = 1
+    try:
+        code = main()
+    except BaseException:  # noqa: BLE001 - the process ends here
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # temporalio now and then aborts while the interpreter ends.
+        os._exit(code)
