@@ -35,10 +35,12 @@ _FACADES = (
 
 
 class Role(Enum):
-    """What a process is for: it calls the service, or it serves every task queue."""
+    """What a process is for: it calls the service, serves every task queue, or only asks and administers."""
 
     CALLER = "caller"
     WORKER = "worker"
+    # A short command that polled a task queue would now and then take a task along into its end.
+    OPERATOR = "operator"
 
 
 class Application:
@@ -84,6 +86,9 @@ class Application:
         await ApplicationService.start(
             settings=settings.temporal, loop_thread=loop_thread, search_attributes=SEARCH_ATTRIBUTES
         )
+        if self.role is Role.OPERATOR:
+            return
+        await NotificationService.warm_up()
         try:
             await ApplicationService.serve_async(plan=self._plan())
         except UnavailableError as error:

@@ -7,7 +7,9 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from concurrent.futures import Future
+from typing import NoReturn
 
 from bootstrap import Application, Role, bootstrap
 from modules.application.application_service import ApplicationService
@@ -16,8 +18,11 @@ from modules.application.errors import ServiceError
 READY = "ready"
 
 
-def main() -> int:
-    """Print `ready` once it serves; return when stdin ends, at SIGTERM, or when serving fails."""
+def serve(also: Callable[[Application], None] | None = None) -> int:
+    """Print `ready` once it serves; return when stdin ends, at SIGTERM, or when serving fails.
+
+    `also` is called with the application before it is ready.
+    """
     told_to_stop: Future[None] = Future()
 
     def stop(*_: object) -> None:
@@ -27,9 +32,12 @@ def main() -> int:
     signal.signal(signal.SIGTERM, stop)
     try:
         application = bootstrap(role=Role.WORKER)
+        application.loop_thread.run(ApplicationService.wait_polling_async())
     except ServiceError as error:
         print(f"worker: {error.reason}", file=sys.stderr, flush=True)
         return 1
+    if also is not None:
+        also(application)
     threading.Thread(target=_until_end_of_input, args=(stop,), daemon=True).start()
     threading.Thread(target=_until_serving_ends, args=(application, told_to_stop), daemon=True).start()
     print(READY, flush=True)
@@ -40,10 +48,24 @@ def main() -> int:
     return 0
 
 
-def _until_end_of_input(stop: object) -> None:
+def run_process(main: Callable[[], int]) -> NoReturn:
+    """End this process with the code `main` returns: temporalio now and then aborts at interpreter exit."""
+    code = 1
+    try:
+        code = main()
+    except KeyboardInterrupt:
+        code = 130
+    except BaseException:  # noqa: BLE001 - the process ends here
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _until_end_of_input(stop: Callable[[], None]) -> None:
     # The pipe's other end closes with the starter, also when that is killed.
     sys.stdin.read()
-    assert callable(stop)
     stop()
 
 
@@ -56,13 +78,4 @@ def _until_serving_ends(application: Application, told_to_stop: Future[None]) ->
 
 
 if __name__ == "__main__":
-    code = 1
-    try:
-        code = main()
-    except BaseException:  # noqa: BLE001 - the process ends here
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        # temporalio now and then aborts while the interpreter ends.
-        os._exit(code)
+    run_process(serve)

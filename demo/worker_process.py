@@ -1,11 +1,9 @@
-"""Holds the demo's worker process: starts it, knows when it serves, ends it."""
+"""Holds a worker process of the demo or a benchmark: starts it, knows when it serves, ends it."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 from demo.serve import READY
@@ -16,15 +14,22 @@ STOP_TIMEOUT_SECONDS = 40.0
 
 
 class WorkerProcess:
-    """A worker in a session of its own, so that Ctrl-C reaches the demo alone; it ends with its starter."""
+    """A worker in a session of its own, so that Ctrl-C reaches its starter alone; it ends with that.
 
-    def __init__(self, environment: Mapping[str, str], log_path: Path) -> None:
+    `module` is run with -m and calls `demo.serve.serve`.
+    """
+
+    def __init__(self, log_path: Path, *, module: str = "demo.serve") -> None:
+        self._module = module
         self._log_path = log_path
-        with log_path.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "demo.serve"],
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it with this process's environment."""
+        with self._log_path.open("wb") as log:
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", self._module],
                 cwd=ROOT,
-                env={**os.environ, **environment},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -33,10 +38,12 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int:
+        assert self._process is not None
         return self._process.pid
 
     def wait_ready(self) -> None:
         """Return when every task queue is served; raises UnavailableError when the process ended instead."""
+        assert self._process is not None
         assert self._process.stdout is not None
         if self._process.stdout.readline().strip() != READY.encode():
             raise UnavailableError(
@@ -44,7 +51,9 @@ class WorkerProcess:
             )
 
     def stop(self) -> None:
-        """Let what runs finish, and return when the process is gone; the second time nothing happens."""
+        """Let what runs finish, and return when the process is gone; nothing happens when it does not run."""
+        if self._process is None:
+            return
         if self._process.poll() is None:
             self._process.terminate()
         try:

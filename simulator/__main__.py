@@ -13,7 +13,6 @@ import socket
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import IO
 
 from simulator import granian_engine, h2_engine
 from simulator.certificates import TlsFiles, provide_certificates
@@ -33,7 +32,7 @@ def main() -> int:
     options = _parse()
     try:
         folder = _provide_folder(options.folder)
-        lock = _lock(folder)
+        _lock(folder)
         listening = _listen(options.host, options.port)
         port = listening.getsockname()[1]
         endpoint = f"https://{_reachable(options.host)}:{port}"
@@ -59,11 +58,7 @@ def main() -> int:
         "engine": options.engine,
         "pid": os.getpid(),
     }
-    try:
-        asyncio.run(_serve(options.engine, simulator, listening, tls, ready))
-    finally:
-        simulator.close()
-        lock.close()
+    asyncio.run(_serve(options.engine, simulator, listening, tls, ready))
     return 0
 
 
@@ -77,6 +72,8 @@ async def _serve(
     # The socket listens already: who connects from now on is served, if not at once.
     print(json.dumps(ready), flush=True)
     await ENGINES[engine].serve(simulator, listening, tls, stop)
+    simulator.close()
+    _leave(0)
 
 
 def _parse() -> argparse.Namespace:
@@ -110,13 +107,13 @@ def _provide_folder(folder: Path) -> Path:
     return folder.resolve()
 
 
-def _lock(folder: Path) -> IO[str]:
-    lock = (folder / "lock").open("w")
+def _lock(folder: Path) -> None:
+    # The lock holds for as long as the descriptor is open: until the process ends, however it does.
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise StartError(f"another simulator runs in {folder}: give this one a --folder of its own") from None
-    return lock
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -142,9 +139,13 @@ def _reachable(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-if __name__ == "__main__":
-    code = main()
+def _leave(code: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
-    # PyO3 extensions such as granian now and then abort while the interpreter ends (exit code 134).
+    # What runs in granian's threads would fail on its way out, and PyO3 extensions now and then abort while
+    # the interpreter ends (exit code 134).
     os._exit(code)
+
+
+if __name__ == "__main__":
+    _leave(main())

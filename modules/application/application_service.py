@@ -10,7 +10,7 @@ from modules.application.event_loop_thread import EventLoopThread
 from modules.application.internals.temporal_gateway import TemporalGateway
 from modules.application.internals.worker_runtime import WorkerRuntime
 from modules.application.service_facade import ServiceFacade, blocking
-from modules.application.worker import WorkerClass, WorkerPlan
+from modules.application.worker import ScheduleState, WorkerClass, WorkerPlan
 from modules.config.types import TemporalSettings
 
 DEFAULT_WAIT_SECONDS = 15.0
@@ -40,6 +40,11 @@ class ApplicationService(ServiceFacade[WorkerRuntime]):
         once a later call connects it.
         """
         await cls._on_core(lambda core: core.serve(plan))
+
+    @classmethod
+    async def wait_polling_async(cls) -> None:
+        """Return when what is served is polled, or serving has ended: `wait_served_async` says why."""
+        await cls._on_core(lambda core: core.wait_polling())
 
     @classmethod
     async def wait_served_async(cls) -> None:
@@ -95,6 +100,12 @@ class ApplicationService(ServiceFacade[WorkerRuntime]):
         as without any worker.
         """
         return await facade._on_core(lambda core: core.run_schedule_now(cls, wait_seconds=wait_seconds))
+
+    @classmethod
+    async def schedule_state_async(cls_: Any, *, cls: WorkerClass) -> ScheduleState | None:
+        """What Temporal knows of the schedule of `cls`; None when there is none."""
+        state: ScheduleState | None = await cls_._on_core(lambda core: core.schedule_state(cls))
+        return state
 
     run_worker_immediately = blocking(run_worker_immediately_async)
     start_worker = blocking(start_worker_async)

@@ -30,6 +30,10 @@ class StackPorts:
     required: bool = False
 
 
+# Where these servers stand by default everywhere, and where config/default.yml looks for them.
+STABLE_PORTS = StackPorts(temporal=7233, temporal_ui=8233, mongodb=27017)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalStackParams:
     """Which servers to run, and where they keep what they write.

@@ -47,6 +47,14 @@ class NotificationService(ServiceFacade[NotificationCore]):
         cls.bind(await loop_thread.call(assembled), loop_thread)
 
     @classmethod
+    async def warm_up(cls) -> None:
+        """Read the providers' credentials and get access tokens; for processes that send.
+
+        Raises ConfigurationError in one line, with no secret in it, for credentials that cannot be used.
+        """
+        await cls._on_core(lambda core: core.warm_up())
+
+    @classmethod
     async def stop(cls) -> None:
         """Release the providers' connections; called when the application closes."""
         await cls._on_core(lambda core: core.close())

@@ -27,12 +27,12 @@ from temporalio.client import (
 )
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from modules.application.errors import UnavailableError
 from modules.application.internals.temporal_gateway import TemporalGateway, TemporalUnavailableError
 from modules.application.internals.worker_server import WorkerServer
-from modules.application.worker import Lane, WorkerClass, WorkerPlan, WorkerStart
+from modules.application.worker import Lane, ScheduleState, WorkerClass, WorkerPlan, WorkerStart
 from modules.config.types import TemporalSettings
 
 # An eager run in this process ends long before; asking the server for the result would cost it a poll.
@@ -74,6 +74,10 @@ class WorkerRuntime:
     async def wait_served(self) -> None:
         """Wait until a server has ended by itself; raises what ended it."""
         await asyncio.gather(*(server.wait() for server in self._servers))
+
+    async def wait_polling(self) -> None:
+        """Return when every server polls, or one has ended by itself: `wait_served` says why."""
+        await asyncio.gather(*(server.wait_polling() for server in self._servers))
 
     async def stop(self, grace_seconds: float) -> None:
         """Stop all servers. Temporal's own graceful shutdown is bounded by `grace_seconds` from outside."""
@@ -208,6 +212,23 @@ class WorkerRuntime:
                 if _run_of(action) not in seen:
                     return action
             await asyncio.sleep(SCHEDULE_POLL_SECONDS)
+
+    async def schedule_state(self, cls: WorkerClass) -> ScheduleState | None:
+        """What became of the schedule of a worker class; None when there is none."""
+        client = await self._gateway.client()
+        timeout = timedelta(seconds=self._settings.connect_timeout_seconds)
+        try:
+            description = await client.get_schedule_handle(self._schedule_id(cls)).describe(
+                rpc_timeout=timeout
+            )
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return None
+            raise TemporalUnavailableError("the schedule could not be read") from error
+        next_runs = description.info.next_action_times
+        return ScheduleState(
+            paused=description.schedule.state.paused, next_run_at=next_runs[0] if next_runs else None
+        )
 
     def _schedule_id(self, cls: WorkerClass) -> str:
         return f"{self._settings.task_queue_prefix}-{cls.describe(cls.default_params()).workflow_id}"

@@ -12,6 +12,7 @@ from temporalio.worker import Worker
 from modules.application.worker import Lane, WorkerPlan
 
 MAX_CACHED_WORKFLOWS = 2_000
+START_POLL_SECONDS = 0.01
 
 
 class WorkerServer:
@@ -44,6 +45,14 @@ class WorkerServer:
             no_remote_activities=self._plan.local_only,
             graceful_shutdown_timeout=timedelta(seconds=self._plan.grace_seconds),
         )
+
+    async def wait_polling(self) -> None:
+        """Return when every lane is polled, or one has ended instead."""
+        # The SDK checks the namespace first and offers nothing to await for the end of that.
+        while not all(worker.is_running for worker in self._workers):
+            if any(task.done() for task in self._running):
+                return
+            await asyncio.sleep(START_POLL_SECONDS)
 
     async def wait(self) -> None:
         """Return when a worker has ended; raises what ended it, which is never normal before `stop`."""

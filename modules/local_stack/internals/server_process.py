@@ -19,6 +19,7 @@ from modules.local_stack.internals.server_log import quote_reason
 from modules.local_stack.internals.waiting import wait_until
 
 KILL_TIMEOUT_SECONDS = 10.0
+IDENTITY_TIMEOUT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,7 @@ class ServerProcess:
         self._definition = definition
         self._on_spawned = on_spawned
         self._process: subprocess.Popen[bytes] | None = None
+        self._identity: ProcessIdentity | None = None
 
     @property
     def name(self) -> str:
@@ -67,12 +69,12 @@ class ServerProcess:
 
     def identity(self) -> ProcessIdentity | None:
         """Who the running server is, for the next start to recognise; None when it does not run."""
-        return identify(self.pid, self._definition.command[0]) if self.is_running else None
+        return self._identity if self.is_running else None
 
     def start(self, cancelled: Event | None = None) -> None:
         """Start and wait until ready; raises ServerStartError and leaves no process when it does not work."""
-        self._spawn()
         try:
+            self._spawn()
             self._wait_until_ready(cancelled)
         except BaseException:
             self.kill()
@@ -123,7 +125,17 @@ class ServerProcess:
                     stderr=log,
                 )
             )
+        self._identity = self._identify()
         self._on_spawned()
+
+    def _identify(self) -> ProcessIdentity | None:
+        program = self._definition.command[0]
+        # For a moment after the fork the new process has no command line yet.
+        wait_until(
+            lambda: identify(self.pid, program) is not None or not self.is_running,
+            timeout_seconds=IDENTITY_TIMEOUT_SECONDS,
+        )
+        return identify(self.pid, program)
 
     def _wait_until_ready(self, cancelled: Event | None) -> None:
         limit = self._definition.start_timeout_seconds

@@ -11,7 +11,11 @@ from firebase_admin import exceptions, messaging
 
 from modules.application.errors import ServiceError
 from modules.config.types import DEFAULT_APP_ID, FcmSettings
-from modules.notification.errors import ProviderConfigurationError, ProviderUnavailableError
+from modules.notification.errors import (
+    ProviderConfigurationError,
+    ProviderRefusedError,
+    ProviderUnavailableError,
+)
 from modules.notification.internals.channels.fcm.access_token_source import Access
 from modules.notification.internals.channels.fcm.answer import FailureKind, FcmAnswer, SendFailure
 from modules.notification.internals.channels.fcm.fcm_app import FcmApp
@@ -80,6 +84,20 @@ class FCMService:
         Raises ProviderConfigurationError, ProviderRefusedError or ProviderUnavailableError, in one line each.
         """
         await self._app(app_id).access()
+
+    async def warm_up(self) -> None:
+        """See PushChannel: the credentials of every app, at start."""
+        for app_id in self._apps:
+            try:
+                await self.check_credentials(app_id)
+            except (ProviderRefusedError, ProviderUnavailableError) as error:
+                structlog.get_logger().error(
+                    "no access token",
+                    action="fcm.no_access",
+                    app_id=app_id,
+                    code=error.code,
+                    reason=error.reason,
+                )
 
     async def check_provider(self, app_id: str = DEFAULT_APP_ID) -> None:
         """Have FCM validate a message and not send it (`validate_only`); raises as `check_credentials`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import socket
@@ -34,6 +35,11 @@ class NotificationCore:
     reader: PushNotificationReader
     writer: PushNotificationWriter
     lanes: Mapping[Priority, DeliveryLane]
+
+    async def warm_up(self) -> None:
+        """Have every channel read its credentials; raises ConfigurationError for one that cannot be used."""
+        channels = [channel for lane in self.lanes.values() for channel in lane.channels.values()]
+        await asyncio.gather(*(channel.warm_up() for channel in channels))
 
     async def check_provider(self, app_id: str) -> None:
         """Ask every provider to check the app's credentials and one message; raises what is wrong."""

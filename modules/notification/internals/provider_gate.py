@@ -19,6 +19,7 @@ from modules.notification.types import (
     PushTarget,
     SendPushResult,
     TargetResult,
+    ThrottleScope,
 )
 
 _Key = tuple[str, Platform]
@@ -64,19 +65,20 @@ class ProviderGate:
     ) -> dict[int, TargetResult]:
         try:
             sent = await self._channel.send_push([targets[position] for position in admitted], payload)
+            results = dict(zip(admitted, sent.results, strict=True))
         except BaseException:
             for position in admitted:
                 self._breaker(_key(targets[position])).abandon_probe()
             raise
-        results = dict(zip(admitted, sent.results, strict=True))
         for position, result in results.items():
             self._record(_key(targets[position]), result)
         return results
 
     def _record(self, key: _Key, result: TargetResult) -> None:
         app_id, platform = key
-        # A quota is the project's: every platform of the app waits.
-        keys = [(app_id, each) for each in Platform] if result.outcome is Outcome.THROTTLED else [key]
+        # A project's quota is every platform's: all of the app wait.
+        project_wide = result.classification.scope is ThrottleScope.PROJECT
+        keys = [(app_id, each) for each in Platform] if project_wide else [key]
         for each in keys:
             if self._breaker(each).record(result, self._monotonic()):
                 BREAKER_OPENED.labels(app_id=app_id, code=result.classification.code).inc()
@@ -96,6 +98,9 @@ class ProviderGate:
                 cooldown_seconds=self._settings.breaker_cooldown_seconds,
             )
         return self._breakers[key]
+
+    async def warm_up(self) -> None:
+        await self._channel.warm_up()
 
     async def check_provider(self, app_id: str) -> None:
         await self._channel.check_provider(app_id)

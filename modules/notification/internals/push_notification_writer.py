@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 from bson import ObjectId
 
@@ -65,7 +65,7 @@ class PushNotificationWriter:
         With an idempotency key that the account used before: the row of then, or IdempotencyKeyConflictError
         when the content differs.
         """
-        row = _new_row(push, await self._clock.now())
+        row = _new_row(_with_plain_mappings(push), await self._clock.now())
         if await self._repository.insert(row):
             return row
         assert push.idempotency_key is not None
@@ -114,10 +114,17 @@ def content_fingerprint(push: NewPush) -> str:
     content = {
         "params": asdict(push.params),
         "priority": push.priority,
-        "expires_at": push.expires_at.isoformat() if push.expires_at else None,
+        "expires_at": push.expires_at.astimezone(UTC).isoformat() if push.expires_at else None,
     }
     canonical = json.dumps(content, sort_keys=True, ensure_ascii=True, default=dict)
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def _with_plain_mappings(push: NewPush) -> NewPush:
+    """`asdict` copies dicts only; callers may hand over any Mapping."""
+    params = push.params
+    apns = replace(params.apns, headers=dict(params.apns.headers))
+    return replace(push, params=replace(params, data=dict(params.data), apns=apns))
 
 
 def _new_row(push: NewPush, now: datetime) -> PushNotificationModel:
@@ -135,7 +142,7 @@ def _new_row(push: NewPush, now: datetime) -> PushNotificationModel:
         app_id=params.app_id,
         options=PlatformOptionsModel(
             android=asdict(params.android),
-            apns={**asdict(params.apns), "headers": dict(params.apns.headers)},
+            apns=asdict(params.apns),
             webpush=asdict(params.webpush),
             analytics_label=params.analytics_label,
         ),

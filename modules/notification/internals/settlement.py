@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -16,7 +17,11 @@ CLAIM_LOST_CODE = "CLAIM_LOST"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceProgress:
-    """Where delivery to one device stands; `not_before` is set exactly while it is to be tried again."""
+    """Where delivery to one device stands; `not_before` is set exactly while it is to be tried again.
+
+    `retries` counts the attempts that cost a retry: each device has `max_retries` of its own, since devices
+    come back at different times and would use up one budget for each other.
+    """
 
     device_id: str
     app_id: str
@@ -24,6 +29,7 @@ class DeviceProgress:
     code: str
     reason: str
     attempts: int
+    retries: int
     unknown_attempts: int
     message_id: str | None
     last_attempt_at: datetime
@@ -67,8 +73,7 @@ class _Round:
     """What holds for every device of one round of attempts."""
 
     policy: OutcomePolicy
-    retry_count: int
-    spent: bool
+    most_retries: float
     now: datetime
 
 
@@ -93,10 +98,8 @@ class Fold:
         `apps` maps the device ids of `results` to their app, `active_ids` are the account's active devices.
         Accepted devices stay accepted; a device that is not active any more is not tried again.
         """
-        counted = any(result.outcome in _COSTS_A_RETRY for result in results)
-        retry_count = row.retry_count + (1 if counted else 0)
-        spent = retry_count > row.max_retries and not row.retries_until_expiry
-        round_ = _Round(row.outcome_policy, retry_count, spent, now)
+        most_retries = math.inf if row.retries_until_expiry else row.max_retries
+        round_ = _Round(row.outcome_policy, most_retries, now)
         merged = {device.device_id: device for device in row.devices}
         for result in results:
             former = merged.get(result.device_id)
@@ -107,7 +110,8 @@ class Fold:
             else device
             for device in merged.values()
         )
-        return conclude(row, devices, retry_count=retry_count)
+        retry_count = max((device.retries for device in devices), default=0)
+        return conclude(row, devices, retry_count=max(row.retry_count, retry_count))
 
     def _progress(
         self,
@@ -118,11 +122,12 @@ class Fold:
     ) -> DeviceProgress:
         verdict = result.classification
         attempts = (former.attempts if former else 0) + (1 if verdict.attempted else 0)
+        retries = (former.retries if former else 0) + (verdict.outcome in _COSTS_A_RETRY)
         unknown = (former.unknown_attempts if former else 0) + (verdict.outcome is Outcome.UNKNOWN)
         not_before: datetime | None = None
-        if _may_retry(verdict.outcome, round_.policy, spent=round_.spent):
+        if _may_retry(verdict.outcome, round_.policy, spent=retries > round_.most_retries):
             delay = self.backoff.delay_seconds(
-                attempt=max(1, round_.retry_count),
+                attempt=max(1, retries),
                 floor_seconds=verdict.min_backoff_seconds,
                 retry_after_seconds=verdict.retry_after_seconds,
                 draw=self.draw(),
@@ -135,6 +140,7 @@ class Fold:
             code=verdict.code,
             reason=verdict.reason,
             attempts=attempts,
+            retries=retries,
             unknown_attempts=unknown,
             message_id=result.message_id,
             last_attempt_at=round_.now,
@@ -198,6 +204,7 @@ def lose_dispatched(
             code=CLAIM_LOST_CODE,
             reason="the worker was lost while sending; the message may have been accepted",
             attempts=(former.attempts if former else 0) + 1,
+            retries=former.retries if former else 0,
             unknown_attempts=(former.unknown_attempts if former else 0) + 1,
             message_id=None,
             last_attempt_at=now,

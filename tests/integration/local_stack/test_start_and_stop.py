@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -47,6 +48,18 @@ def test_all_servers_answer_and_nothing_of_them_is_left_after_stop(tmp_path: Pat
     assert not (tmp_path / "stack" / "data").exists()
     assert (tmp_path / "stack" / "logs" / "mongodb.log").exists()
     stack.stop()
+
+
+def test_the_state_names_every_process_while_it_runs_and_none_afterwards(tmp_path: Path) -> None:
+    def recorded() -> set[int]:
+        return {process["pid"] for process in json.loads((tmp_path / "state.json").read_text())["processes"]}
+
+    with LocalStackService.start(only_mongodb(tmp_path)) as stack:
+        server = stack.servers["mongodb"]
+        assert recorded() == {server.pid}
+        server.restart()
+        assert recorded() == {server.pid}
+    assert recorded() == set()
 
 
 def test_a_part_that_was_not_asked_for_is_not_there(tmp_path: Path) -> None:

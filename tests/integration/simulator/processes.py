@@ -74,13 +74,11 @@ class RunningSimulator:
 def make_http_client(
     simulator: RunningSimulator, *, http2: bool = True, timeout_seconds: float = 30
 ) -> Client:
-    return (
-        ClientBuilder()
-        .http2(http2)
-        .add_root_certificate_pem(simulator.ca)
-        .timeout(timedelta(seconds=timeout_seconds))
-        .build()
-    )
+    """A client that trusts the simulator. A burst opens one HTTP/2 connection, not one a request."""
+    builder = ClientBuilder()
+    builder = builder.http2_prior_knowledge() if http2 else builder.http1_only()
+    timeout = timedelta(seconds=timeout_seconds)
+    return builder.add_root_certificate_pem(simulator.ca).timeout(timeout).build()
 
 
 class FcmClient:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 
 import pytest
 from pyreqwest.exceptions import PyreqwestError, RequestTimeoutError
@@ -82,23 +81,33 @@ async def test_a_stream_left_out_by_a_goaway_is_sent_again_once(
     assert accepted_since(h2_simulator, since) == ["before", "sim-goaway-unprocessed*1-1"]
 
 
-async def test_goaway_every_50_with_100_in_flight_loses_and_doubles_nothing(
-    h2_simulator: RunningSimulator, h2_fcm: FcmClient
+@pytest.mark.parametrize("every", [20, 50, 200])
+async def test_goaways_under_load_lose_and_double_nothing(
+    h2_simulator: RunningSimulator, h2_fcm: FcmClient, every: int
 ) -> None:
     since, before = h2_simulator.control.position(), h2_simulator.control.stats()["goaways"]
-    h2_simulator.control.goaway_every(50)
+    h2_simulator.control.goaway_every(every)
     numbers = iter(range(1000))
-    statuses: Counter[int] = Counter()
+    answered: list[str] = []
+    given_up: list[str] = []
 
     async def work() -> None:
         for number in numbers:
-            response = await h2_fcm.send(f"phone-{number}")
-            statuses[response.status] += 1
+            try:
+                response = await h2_fcm.send(f"phone-{number}")
+            except PyreqwestError as error:
+                assert "not a result of an error" in str(error.details)  # type: ignore[attr-defined]
+                given_up.append(f"phone-{number}")
+            else:
+                assert response.status == 200
+                answered.append(f"phone-{number}")
 
     await asyncio.gather(*[work() for _ in range(100)])
-    assert statuses == {200: 1000}
-    assert sorted(accepted_since(h2_simulator, since)) == sorted(f"phone-{number}" for number in range(1000))
-    assert h2_simulator.control.stats()["goaways"] - before >= 15
+    assert len(answered) + len(given_up) == 1000
+    # What the client gave up after some GOAWAYs in a row was accepted no more than it was answered.
+    assert sorted(accepted_since(h2_simulator, since)) == sorted(answered)
+    assert given_up == [] or every < 200
+    assert h2_simulator.control.stats()["goaways"] - before >= len(answered) // every - 1
 
 
 async def test_the_rules_of_a_batch_hit_those_they_name(

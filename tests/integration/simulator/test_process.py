@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -87,9 +86,8 @@ def test_it_is_one_process(start_simulator: StartSimulator, engine: str) -> None
     simulator = start_simulator("--engine", engine)
     pid = simulator.process.pid
     assert simulator.ready["pid"] == pid
-    children = [
-        Path(f"/proc/{pid}/task/{task}/children").read_text() for task in os.listdir(f"/proc/{pid}/task")
-    ]
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    children = [(thread / "children").read_text() for thread in threads]
     assert "".join(children) == ""
 
 

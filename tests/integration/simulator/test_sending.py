@@ -27,6 +27,15 @@ async def test_a_message_is_accepted_over_http2(simulator: RunningSimulator, fcm
     assert (entry["message_id"], entry["target"], entry["title"]) == (name, "phone-1", "Hello")
 
 
+async def test_http2_is_what_a_client_gets_that_leaves_the_choice_to_the_server(
+    simulator: RunningSimulator,
+) -> None:
+    builder = ClientBuilder().http2(True).add_root_certificate_pem(simulator.ca)
+    async with builder.build() as client:
+        response = await client.get(f"{simulator.endpoint}/control/health").build().send()
+    assert (response.status, response.version) == (200, "HTTP/2.0")
+
+
 async def test_http1_is_spoken_too(simulator: RunningSimulator) -> None:
     async with make_http_client(simulator, http2=False) as client:
         fcm = FcmClient(simulator, client)

@@ -27,6 +27,8 @@ SLEEP = "sleep"
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen([SLEEP, "1000"], env={**os.environ, RUN_ID_VARIABLE: "run-of-the-sleeper"})
+    # For a moment after the fork the new process has no command line yet.
+    eventually(lambda: identify(process.pid, SLEEP) is not None)
     yield process
     process.kill()
     process.wait()

@@ -19,6 +19,14 @@ class PushChannel(Protocol):
         """Send one payload to every target; returns one result a target, in the same order."""
         ...
 
+    async def warm_up(self) -> None:
+        """Read every credential and get its access token, so that the first send need not.
+
+        Raises ProviderConfigurationError for a credential that cannot be used; one that the provider refuses
+        or cannot check now is logged, and found again by the first send.
+        """
+        ...
+
     async def check_provider(self, app_id: str) -> None:
         """Check the app's credentials and have the provider validate one message without delivering it.
 

@@ -52,6 +52,7 @@ class DeviceRecordModel(_Part):
     code: str
     reason: str
     attempts: int
+    retries: int = 0
     unknown_attempts: int
     message_id: str | None
     last_attempt_at: datetime

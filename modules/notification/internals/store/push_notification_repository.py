@@ -67,7 +67,8 @@ class PushNotificationRepository(Repository):
     async def find_by_key(self, account_id: str, idempotency_key: str) -> PushNotificationModel | None:
         wanted = {"account_id": account_id, "idempotency_key": idempotency_key}
         async with database_errors():
-            document = await self._collection.find_one(wanted)
+            # Without the hint the planner may settle on `account_newest` and read all the account's rows.
+            document = await self._collection.find_one(wanted, hint="idempotency")
         return None if document is None else PushNotificationModel.model_validate(document)
 
     async def find_many(self, row_ids: Sequence[ObjectId]) -> list[PushNotificationModel]:

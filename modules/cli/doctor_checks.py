@@ -1,0 +1,200 @@
+"""The checks of `notifications doctor`: each one runs, whatever became of the others."""
+
+# ruff: noqa: PLC0415 - what is slow to import waits until a command needs it
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from modules.application.errors import ConfigurationError, ServiceError
+
+if TYPE_CHECKING:
+    from modules.application.event_loop_thread import EventLoopThread
+    from modules.application.mongo_database import MongoDatabase
+    from modules.config.types import Settings
+
+# Expiry and leases use the database's clock; what people compare them with is this host's.
+MAX_CLOCK_SKEW_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What one check found. `remedy` says what to do, None when nothing is wrong."""
+
+    check: str
+    ok: bool
+    detail: str
+    remedy: str | None = None
+
+
+def examine() -> list[Finding]:
+    """Make every check, all at once; needs nothing but this host."""
+    from modules.application.event_loop_thread import EventLoopThread
+    from modules.cli.session import quiet
+    from modules.config.config_service import ConfigService
+    from modules.logger.logger_service import LoggerService
+
+    try:
+        settings = quiet(ConfigService.load())
+    except ConfigurationError as error:
+        remedy = "mend the variable or the file under config/; the other checks need the settings"
+        return [Finding(check="settings", ok=False, detail=error.reason, remedy=remedy)]
+    LoggerService.configure(settings.logging)
+    loop_thread = EventLoopThread()
+    try:
+        found = loop_thread.run(_examine(settings, loop_thread))
+    finally:
+        loop_thread.stop()
+    return [Finding(check="settings", ok=True, detail="read"), *found]
+
+
+async def _examine(settings: Settings, loop_thread: EventLoopThread) -> list[Finding]:
+    groups = await asyncio.gather(
+        _check_database(settings),
+        _check_temporal(settings, loop_thread),
+        _check_providers(settings, loop_thread),
+    )
+    return [finding for group in groups for finding in group]
+
+
+async def _finding(check: str, remedy: str, work: Callable[[], Awaitable[Finding | str]]) -> Finding:
+    """What `work` finds, or the error it ends with; `remedy` is the advice for an error."""
+    try:
+        found = await work()
+    except ServiceError as error:
+        where = f"{error.field}: " if error.field else ""
+        return Finding(check=check, ok=False, detail=f"{where}{error.reason} ({error.code})", remedy=remedy)
+    except Exception as error:  # noqa: BLE001  a check that breaks must not keep the others from being made
+        return Finding(check=check, ok=False, detail=f"unexpected {type(error).__name__}", remedy=remedy)
+    return found if isinstance(found, Finding) else Finding(check=check, ok=True, detail=found)
+
+
+async def _check_database(settings: Settings) -> list[Finding]:
+    remedy = "start MongoDB 6.0 or newer as a replica set, or mend MONGODB_URI"
+    opened: list[MongoDatabase] = []
+
+    async def mongodb() -> Finding | str:
+        from modules.application.mongo_database import MongoDatabase
+
+        opened.append(MongoDatabase(settings.mongodb))
+        hello = await opened[0].ping()
+        name = hello.get("setName")
+        if name is None:
+            detail, advice = "it is no replica set", "start mongod with --replSet and run rs.initiate()"
+            return Finding(check="mongodb", ok=False, detail=detail, remedy=advice)
+        if not hello.get("isWritablePrimary"):
+            detail, advice = "the member reached is not primary", "leave directConnection out of MONGODB_URI"
+            return Finding(check="mongodb", ok=False, detail=detail, remedy=advice)
+        return f"primary of replica set {name}, database {settings.mongodb.database}"
+
+    async def clock() -> Finding | str:
+        if not opened:
+            raise ServiceError(code="not_compared", reason="the database's clock cannot be read")
+        theirs = await opened[0].clock.now()
+        ours = datetime.now(UTC)
+        skew_seconds = (ours - theirs).total_seconds()
+        if abs(skew_seconds) > MAX_CLOCK_SKEW_SECONDS:
+            return Finding(
+                check="clock",
+                ok=False,
+                detail=f"this host is {skew_seconds:+.1f} s from the database",
+                remedy="let both keep time by NTP",
+            )
+        return f"this host is {skew_seconds:+.2f} s from the database"
+
+    found = [await _finding("mongodb", remedy, mongodb)]
+    found.append(await _finding("clock", "mend MongoDB first, its clock is the one that counts", clock))
+    for database in opened:
+        await database.close()
+    return found
+
+
+async def _check_temporal(settings: Settings, loop_thread: EventLoopThread) -> list[Finding]:
+    from modules.application.application_service import ApplicationService
+    from modules.notification.workers.push_notifications_worker import PushNotificationsWorker
+    from temporal_config import SEARCH_ATTRIBUTES
+
+    await ApplicationService.start(
+        settings=settings.temporal, loop_thread=loop_thread, search_attributes=SEARCH_ATTRIBUTES
+    )
+
+    async def temporal() -> str:
+        await ApplicationService.check_async()
+        names = ", ".join(SEARCH_ATTRIBUTES)
+        return (
+            f"{settings.temporal.address}, namespace {settings.temporal.namespace}, search attributes {names}"
+        )
+
+    async def schedule() -> Finding | str:
+        state = await ApplicationService.schedule_state_async(cls=PushNotificationsWorker)
+        if state is None:
+            advice = "run `notifications bootstrap`"
+            return Finding(check="schedule", ok=False, detail="the scan is not scheduled", remedy=advice)
+        if state.paused:
+            advice = "unpause it in Temporal's Web UI, under Schedules"
+            return Finding(check="schedule", ok=False, detail="the scan's schedule is paused", remedy=advice)
+        return f"next scan {state.next_run_at.isoformat() if state.next_run_at else 'not planned'}"
+
+    remedy = "start Temporal, or mend TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE and the TLS or API key settings"
+    try:
+        return [
+            await _finding("temporal", remedy, temporal),
+            await _finding("schedule", "mend Temporal first, it holds the schedule", schedule),
+        ]
+    finally:
+        ApplicationService.unbind()
+
+
+async def _check_providers(settings: Settings, loop_thread: EventLoopThread) -> list[Finding]:
+    from modules.application.mongo_database import MongoDatabase
+    from modules.notification.notification_service import NotificationService
+
+    apps = settings.fcm.all_apps()
+    if not apps:
+        advice = "set FCM_CREDENTIALS_PATH to a service account file"
+        return [Finding(check="fcm", ok=False, detail="no FCM app is configured", remedy=advice)]
+
+    async def unneeded(*_: Any, **__: Any) -> None:
+        raise ServiceError(code="not_sent", reason="a doctor sends nothing")
+
+    await NotificationService.start(
+        database=cast(MongoDatabase, _NoDatabase()),
+        loop_thread=loop_thread,
+        settings=settings,
+        run_worker=unneeded,
+    )
+
+    def checking(app_id: str) -> Callable[[], Awaitable[str]]:
+        async def check() -> str:
+            await NotificationService.check_provider_async(app_id=app_id)
+            return f"{settings.fcm.endpoint} took a message with validate_only"
+
+        return check
+
+    remedy = "mend the service account file, FCM_CREDENTIALS_PATH, FCM_ENDPOINT or FCM_CA_FILE"
+    try:
+        return list(await asyncio.gather(*(_finding(f"fcm:{app}", remedy, checking(app)) for app in apps)))
+    finally:
+        await NotificationService.stop()
+        NotificationService.unbind()
+
+
+class _NoDatabase:
+    """Stands in for MongoDB where providers alone are asked: takes every call and keeps nothing."""
+
+    def __getattr__(self, name: str) -> Self:
+        return self
+
+    def __getitem__(self, name: str) -> Self:
+        return self
+
+    def __call__(self, *_: object, **__: object) -> Self:
+        return self
+
+    def __await__(self) -> Generator[None, None, Self]:
+        yield from ()
+        return self

@@ -1,0 +1,33 @@
+"""What a command's exit code says; no other codes exist, save 128 plus a signal's number."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from modules.application.errors import InvalidInputError, ServiceError, UnavailableError
+
+
+class ExitCode(IntEnum):
+    """0 done, 1 refused or a failed check, 2 wrong usage, 3 a server is out of reach, 70 a fault of ours.
+
+    70 is EX_SOFTWARE of sysexits.h, 130 and 141 are 128 plus SIGINT and SIGPIPE.
+    """
+
+    OK = 0
+    REFUSED = 1
+    USAGE = 2
+    UNAVAILABLE = 3
+    UNEXPECTED = 70
+    INTERRUPTED = 130
+    BROKEN_PIPE = 141
+
+
+class UsageProblemsError(InvalidInputError):
+    """Values on the command line that cannot be read; nothing was asked of the service."""
+
+
+def exit_code_for(error: ServiceError) -> ExitCode:
+    """The exit code of a command that ends with this error."""
+    if isinstance(error, UsageProblemsError):
+        return ExitCode.USAGE
+    return ExitCode.UNAVAILABLE if isinstance(error, UnavailableError) else ExitCode.REFUSED

@@ -1,0 +1,193 @@
+"""`notifications send`, `show`, `list`, `cancel`, `scan`: notifications by hand."""
+
+# ruff: noqa: PLC0415 - what is slow to import waits until a command needs it
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
+
+import typer
+
+from modules.account.types import account_id_problems
+from modules.application.errors import Problem, UnavailableError
+from modules.cli.device_commands import AccountOption
+from modules.cli.exit_codes import UsageProblemsError
+from modules.cli.option_parsing import parse_data, parse_duration
+from modules.cli.output import JsonOption, print_fields, print_table, show, show_fields
+from modules.cli.session import application
+from modules.notification.types import OutcomePolicy, SendPushParams
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from modules.config.types import TemporalSettings
+    from modules.notification.types import PushNotification
+
+DEFAULT_LIST_LIMIT = 50
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The notification's id.")]
+_LIST_COLUMNS = ("id", "status", "priority", "category", "title", "retry_count", "error_type", "created_at")
+
+
+def send(
+    *,
+    account: AccountOption,
+    title: Annotated[str, typer.Option()],
+    body: Annotated[str, typer.Option()],
+    data: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="May be repeated.")] = None,
+    immediate: Annotated[
+        bool, typer.Option("--immediate", help="At once, without asking preferences.")
+    ] = False,
+    expires_in: Annotated[str | None, typer.Option(help="Not later than this: 90s, 10m, 2h.")] = None,
+    idempotency_key: Annotated[str | None, typer.Option(help="Sent once under this key.")] = None,
+    category: Annotated[str, typer.Option(help="What preferences speak about.")] = "general",
+    image_url: Annotated[str | None, typer.Option()] = None,
+    click_action: Annotated[str | None, typer.Option()] = None,
+    policy: Annotated[
+        OutcomePolicy, typer.Option(help="When nobody can know whether the provider took it.")
+    ] = OutcomePolicy.AT_LEAST_ONCE,
+    app_id: Annotated[str | None, typer.Option("--app", help="Only devices of this FCM app.")] = None,
+    _json: JsonOption = False,
+) -> None:
+    """Send a push notification to every device of an account.
+
+    Exit code 0 says that it is accepted for good; what became of it is its status.
+    """
+    problems: list[Problem] = []
+    pairs = parse_data(data or (), "data", problems)
+    expiry = None if expires_in is None else parse_duration(expires_in, "expires_in", problems)
+    if problems:
+        raise UsageProblemsError([*account_id_problems(account), *problems])
+    params = SendPushParams(
+        title=title,
+        body=body,
+        data=pairs,
+        image_url=image_url,
+        click_action=click_action,
+        category=category,
+        app_id=app_id,
+        outcome_policy=policy,
+    )
+    with application("caller" if immediate else "operator") as opened:
+        from modules.notification.notification_service import NotificationService
+
+        # Expiry is decided by the database's clock, so it is counted from there.
+        now = opened.loop_thread.run(opened.database.clock.now()) if expiry else None
+        notification_id = NotificationService.send_push_for_account(
+            account_id=account,
+            params=params,
+            immediate=immediate,
+            expires_at=now + expiry if now and expiry else None,
+            idempotency_key=idempotency_key,
+        )
+        sent = NotificationService.get_push_notification(notification_id=notification_id)
+        link = _web_ui_link(sent, opened.settings.temporal)
+    show_fields(
+        {
+            "notification_id": notification_id,
+            "status": sent.status,
+            "accepted_by_devices": sum(device.message_id is not None for device in sent.devices),
+            "devices_tried": len(sent.devices),
+            "expires_at": sent.expires_at,
+            "web_ui": link,
+        }
+    )
+
+
+def show_notification(notification_id: IdArgument, _json: JsonOption = False) -> None:
+    """One notification: its status, its devices, and what happened to it."""
+    with application() as opened:
+        from modules.notification.notification_service import NotificationService
+
+        found = NotificationService.get_push_notification(notification_id=notification_id)
+        link = _web_ui_link(found, opened.settings.temporal)
+    show({**asdict(found), "web_ui": link}, lambda console: _print_notification(console, found, link))
+
+
+def list_notifications(
+    account: AccountOption,
+    limit: Annotated[int, typer.Option(help="At most so many, 1 to 500.")] = DEFAULT_LIST_LIMIT,
+    _json: JsonOption = False,
+) -> None:
+    """The account's notifications, newest first."""
+    with application():
+        from modules.notification.notification_service import NotificationService
+
+        found = NotificationService.list_push_notifications(account_id=account, limit=limit)
+    documents = [_summary(each) for each in found]
+    show(
+        {"account_id": account, "notifications": documents},
+        lambda console: print_table(
+            console, _LIST_COLUMNS, ([document[name] for name in _LIST_COLUMNS] for document in documents)
+        ),
+    )
+
+
+def cancel(notification_id: IdArgument, _json: JsonOption = False) -> None:
+    """Take a pending notification out of delivery for good."""
+    with application():
+        from modules.notification.notification_service import NotificationService
+
+        cancelled = NotificationService.cancel_push_notification(notification_id=notification_id)
+    show_fields(
+        {"notification_id": cancelled.id, "status": cancelled.status, "cancelled": not cancelled.active}
+    )
+
+
+def scan(_json: JsonOption = False) -> None:
+    """Run the master worker now and wait for it; needs a `notifications worker`."""
+    with application():
+        from modules.application.application_service import ApplicationService
+        from modules.notification.workers.push_notifications_worker import PushNotificationsWorker
+
+        try:
+            counts = ApplicationService.run_scheduled_worker_now(cls=PushNotificationsWorker)
+        except UnavailableError as error:
+            hint = "does a `notifications worker` run, and was `notifications bootstrap` run once?"
+            raise UnavailableError(code=error.code, reason=f"{error.reason}; {hint}") from error
+    show_fields(asdict(counts))
+
+
+def _summary(notification: PushNotification) -> dict[str, object]:
+    document = asdict(notification)
+    del document["devices"], document["timeline"]
+    return document
+
+
+def _print_notification(console: Console, notification: PushNotification, link: str | None) -> None:
+    fields = {name: value for name, value in _summary(notification).items() if value is not None}
+    print_fields(console, {**fields, **({"web_ui": link} if link else {})})
+    if notification.devices:
+        columns = ("device", "app", "outcome", "code", "attempts", "message id", "last attempt")
+        print_table(
+            console,
+            columns,
+            (
+                (
+                    *(each.device_id, each.app_id, each.outcome, each.code, each.attempts),
+                    *(each.message_id, each.last_attempt_at),
+                )
+                for each in notification.devices
+            ),
+        )
+    print_table(
+        console,
+        ("at", "event", "detail"),
+        ((each.at, each.event, each.detail) for each in notification.timeline),
+    )
+
+
+def _web_ui_link(notification: PushNotification, temporal: TemporalSettings) -> str | None:
+    """Where the Web UI shows the notification's workflow; None when `temporal.ui_url` is not set."""
+    if temporal.ui_url is None:
+        return None
+    from modules.notification.workers.params import PushNotificationWorkerParams
+    from modules.notification.workers.push_notification_worker import PushNotificationWorker
+
+    params = PushNotificationWorkerParams(
+        notification_id=notification.id, account_id=notification.account_id, priority=notification.priority
+    )
+    workflow_id = quote(PushNotificationWorker.describe(params).workflow_id, safe="")
+    namespace = quote(temporal.namespace, safe="")
+    return f"{temporal.ui_url.rstrip('/')}/namespaces/{namespace}/workflows/{workflow_id}"

@@ -1,0 +1,48 @@
+"""`notifications bootstrap` and `worker`: preparing the servers, and serving."""
+
+# ruff: noqa: PLC0415 - what is slow to import waits until a command needs it
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+from modules.cli.output import JsonOption, show, show_fields
+from modules.cli.serving import serving, wait_until_stopped
+from modules.cli.session import application
+from modules.cli.stop_signals import StopRequested, StopSignals
+
+
+def bootstrap_command(_json: JsonOption = False) -> None:
+    """Create or update collections, indexes, search attributes and the schedule; safe to repeat."""
+    with application("caller") as opened:
+        from modules.application.application_service import ApplicationService
+
+        # A caller starts without Temporal; this command is not done without it.
+        opened.loop_thread.run(ApplicationService.check_async())
+        settings = opened.settings
+    show_fields(
+        {
+            "bootstrap": "ok",
+            "database": settings.mongodb.database,
+            "temporal": settings.temporal.address,
+            "namespace": settings.temporal.namespace,
+            "task_queues": f"{settings.temporal.task_queue_prefix}-*",
+            "scan": settings.scan.cron,
+        }
+    )
+
+
+def worker(_json: JsonOption = False) -> None:
+    """Serve every task queue until SIGTERM or Ctrl-C, then finish what runs; a second signal ends at once.
+
+    Ends with 3 when MongoDB or Temporal cannot be reached at the start, so that a supervisor starts it again.
+    """
+    from modules.config.config_service import ConfigService
+
+    with StopSignals() as signals, suppress(StopRequested):
+        settings = ConfigService.load()
+        with serving(settings, signals):
+            signals.ready()
+            show({"ready": True, "pid": os.getpid()}, lambda console: console.print("ready"))
+            wait_until_stopped(signals)

@@ -1,0 +1,283 @@
+"""Delivery with the real MongoDB and the FCM protocol: what becomes of a row, and what the provider saw."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from modules.device_token.types import DeviceState
+from modules.notification.types import Outcome, OutcomePolicy, Status
+from modules.preference.preference_service import PreferenceService
+from tests.support.push_service import ACCOUNT, PushService
+
+HOUR = timedelta(hours=1)
+
+
+def test_a_row_goes_to_every_device_of_the_account(service: PushService) -> None:
+    devices = [service.register() for _ in range(3)]
+    service.register(account_id="someone-else")
+    notification_id = service.send(data={"a.b": "x", "$where": "y"})
+    (report,) = service.deliver(notification_id)
+    assert (report.status, report.accepted, report.failed) == (Status.SENT, 3, 0)
+    accepted = service.accepted()
+    assert {entry["target"] for entry in accepted} == {device.address for device in devices}
+    document = service.stored(notification_id)
+    assert sorted(document["provider_message_ids"]) == sorted(entry["message_id"] for entry in accepted)
+    assert sorted(document["device_tokens_used"]) == sorted(device.address for device in devices)
+    assert document["data"] == {"a.b": "x", "$where": "y"}
+
+
+def test_only_what_can_still_arrive_is_tried_again(service: PushService) -> None:
+    good, dead, later = (service.register(each) for each in ("", "UNREGISTERED", "UNAVAILABLE*1"))
+    notification_id = service.send()
+    (report,) = service.deliver(notification_id)
+    assert (report.status, report.accepted, report.failed) == (Status.PENDING, 1, 2)
+    first = service.read(notification_id)
+    assert first.next_retry_at is not None
+    assert {each.device_id: each.outcome for each in first.devices} == {
+        good.id: Outcome.ACCEPTED,
+        dead.id: Outcome.TARGET_DEAD,
+        later.id: Outcome.TRANSIENT,
+    }
+    retired = service.devices()[dead.id]
+    assert (retired.state, retired.state_reason) == (DeviceState.INACTIVE, "UNREGISTERED")
+
+    refusals = service.simulator.stats()["last_refusal"]
+    service.make_due(notification_id)
+    (report,) = service.deliver(notification_id)
+    assert (report.status, report.accepted, report.failed) == (Status.SENT, 2, 1)
+    assert [entry["target"] for entry in service.accepted()] == [good.address, later.address]
+    assert service.simulator.refusals(refusals) == [], "nothing went to the dead device"
+    assert service.stored(notification_id)["invalid_tokens"] == [dead.address]
+    assert service.devices()[dead.id].version == retired.version, "deactivated once"
+
+
+def test_a_bad_request_is_final_and_keeps_the_device(service: PushService) -> None:
+    device = service.register("INVALID_ARGUMENT")
+    notification_id = service.send()
+    (report,) = service.deliver(notification_id)
+    assert (report.status, report.note) == (Status.FAILED, "INVALID_ARGUMENT")
+    assert service.devices()[device.id].state is DeviceState.ACTIVE
+    assert service.stored(notification_id)["invalid_tokens"] == []
+
+
+def test_a_device_of_another_project_is_quarantined(service: PushService) -> None:
+    device = service.register("SENDER_ID_MISMATCH")
+    (report,) = service.deliver(service.send())
+    assert report.status is Status.FAILED
+    assert service.devices()[device.id].state is DeviceState.QUARANTINED
+
+
+def test_a_quota_delays_by_what_the_provider_said_and_costs_no_retry(service: PushService) -> None:
+    service.register("QUOTA_EXCEEDED*1+retry-after=120+quota=device")
+    notification_id = service.send()
+    (report,) = service.deliver(notification_id)
+    row = service.read(notification_id)
+    assert (report.status, row.retry_count) == (Status.PENDING, 0)
+    assert report.retry_in_seconds == pytest.approx(126, abs=8)
+    assert row.next_retry_at is not None
+    assert row.next_retry_at - row.updated_at >= timedelta(seconds=119)
+    service.make_due(notification_id)
+    assert service.deliver(notification_id)[0].status is Status.SENT
+
+
+def test_a_project_quota_pauses_the_next_row_without_a_send(service: PushService) -> None:
+    service.register("QUOTA_EXCEEDED*1+retry-after=60")
+    service.deliver(service.send())
+    service.register(account_id="other")
+    other = service.send(account_id="other")
+    (report,) = service.deliver(other)
+    row = service.read(other)
+    assert (report.status, row.retry_count, row.devices[0].attempts) == (Status.PENDING, 0, 0)
+    assert row.error_type == "PROVIDER_PAUSED"
+    assert service.accepted() == []
+
+
+def test_a_refused_credential_keeps_the_row(service: PushService) -> None:
+    device = service.register("THIRD_PARTY_AUTH_ERROR*1")
+    notification_id = service.send()
+    (report,) = service.deliver(notification_id)
+    row = service.read(notification_id)
+    assert (report.status, row.retry_count) == (Status.PENDING, 0)
+    assert row.devices[0].outcome is Outcome.MISCONFIGURED
+    assert service.devices()[device.id].state is DeviceState.ACTIVE
+
+
+def test_a_lost_answer_is_repeated_under_at_least_once(service: PushService) -> None:
+    service.register("lost-connection*1")
+    notification_id = service.send()
+    (report,) = service.deliver(notification_id)
+    row = service.read(notification_id)
+    assert (report.status, row.retry_count) == (Status.PENDING, 1)
+    assert (row.devices[0].outcome, row.devices[0].unknown_attempts) == (Outcome.UNKNOWN, 1)
+    service.make_due(notification_id)
+    assert service.deliver(notification_id)[0].status is Status.SENT
+    assert len(service.accepted()) == 2
+
+
+def test_a_lost_answer_is_final_under_at_most_once(service: PushService) -> None:
+    service.register("lost-connection*1")
+    notification_id = service.send(outcome_policy=OutcomePolicy.AT_MOST_ONCE)
+    (report,) = service.deliver(notification_id)
+    row = service.read(notification_id)
+    assert (report.status, row.devices[0].outcome) == (Status.FAILED, Outcome.UNKNOWN)
+    assert len(service.accepted()) == 1
+
+
+def test_a_claim_lost_before_sending_is_sent_by_the_next_worker(service: PushService) -> None:
+    service.register()
+    notification_id = service.send()
+    service.loop_thread.run(_claim(service, notification_id))
+    service.lose_claim(notification_id)
+    (report,) = service.deliver(notification_id)
+    assert report.status is Status.SENT
+    assert len(service.accepted()) == 1
+    assert "claim_lost" in [entry.event for entry in service.read(notification_id).timeline]
+
+
+def test_what_a_lost_worker_may_have_sent_is_never_repeated_under_at_most_once(service: PushService) -> None:
+    sent, unsent = service.register(), service.register()
+    notification_id = service.send(outcome_policy=OutcomePolicy.AT_MOST_ONCE)
+    service.loop_thread.run(_claim(service, notification_id))
+    row_id = service.stored(notification_id)["_id"]
+    service.rows.update_one({"_id": row_id}, {"$set": {"claim.dispatched": [sent.id]}})
+    service.lose_claim(notification_id)
+    service.deliver(notification_id)
+    row = service.read(notification_id)
+    assert row.status is Status.SENT
+    assert {each.device_id: each.outcome for each in row.devices} == {
+        sent.id: Outcome.UNKNOWN,
+        unsent.id: Outcome.ACCEPTED,
+    }
+    assert [entry["target"] for entry in service.accepted()] == [unsent.address]
+
+
+async def _claim(service: PushService, notification_id: str) -> None:
+    from modules.notification.notification_service import NotificationService
+
+    core = NotificationService._core
+    row_id = service.stored(notification_id)["_id"]
+    assert await core.writer.claim([row_id], owner="lost", lease_seconds=30)
+
+
+def test_preferences_are_obeyed_unless_it_is_immediate(service: PushService) -> None:
+    service.register()
+    PreferenceService.set_preference(account_id=ACCOUNT, category="marketing", allowed=False)
+    normal = service.send(category="marketing")
+    (report,) = service.deliver(normal)
+    assert (report.status, report.note) == (Status.FAILED, "preference_opted_out")
+    assert service.accepted() == []
+    immediate = service.send(category="marketing", immediate=True)
+    assert service.read(immediate).status is Status.SENT
+    other = service.send(category="reminders")
+    assert service.deliver(other)[0].status is Status.SENT
+
+
+def test_an_account_without_devices_fails_and_says_so(service: PushService) -> None:
+    (report,) = service.deliver(service.send())
+    assert (report.status, report.note) == (Status.FAILED, "no_active_devices")
+
+
+def test_a_device_that_left_while_it_was_waited_for_is_not_waited_for_any_more(service: PushService) -> None:
+    device = service.register("UNAVAILABLE")
+    notification_id = service.send()
+    assert service.deliver(notification_id)[0].status is Status.PENDING
+    from modules.device_token.device_token_service import DeviceTokenService
+
+    DeviceTokenService.deactivate_device(account_id=ACCOUNT, device_id=device.id)
+    service.make_due(notification_id)
+    (report,) = service.deliver(notification_id)
+    assert (report.status, report.note) == (Status.FAILED, "UNAVAILABLE")
+
+
+def test_retries_end(service: PushService) -> None:
+    service.register("UNAVAILABLE")
+    notification_id = service.send()
+    statuses = []
+    for _ in range(5):
+        statuses.append(service.deliver(notification_id)[0].status)
+        if statuses[-1] is Status.PENDING:
+            service.make_due(notification_id)
+    assert statuses == [*[Status.PENDING] * 4, Status.FAILED]
+    row = service.read(notification_id)
+    assert (row.error_type, row.retry_count, row.devices[0].attempts) == ("UNAVAILABLE", 5, 5)
+
+
+def test_what_is_too_late_is_never_sent(service: PushService) -> None:
+    service.register()
+    notification_id = service.send(expires_at=datetime.now(UTC) + HOUR)
+    past = datetime.now(UTC) - HOUR
+    service.rows.update_many({}, {"$set": {"expires_at": past}})
+    (report,) = service.deliver(notification_id)
+    assert (report.status, report.note) == (Status.EXPIRED, "expired")
+    assert service.accepted() == []
+
+
+def test_delivering_twice_at_once_sends_once(service: PushService) -> None:
+    service.register()
+    ids = [service.send() for _ in range(10)]
+    with ThreadPoolExecutor(8) as threads:
+        reports = list(threads.map(lambda _: service.deliver(*ids), range(8)))
+    assert len(service.accepted()) == len(ids)
+    for notification_id in ids:
+        assert service.read(notification_id).status is Status.SENT
+    finals = [report.status for page in reports for report in page]
+    assert set(finals) <= {Status.SENT, Status.PROCESSING}
+
+
+def test_a_row_under_another_claim_says_when_to_look_again(service: PushService) -> None:
+    service.register()
+    notification_id = service.send()
+    service.loop_thread.run(_claim(service, notification_id))
+    (report,) = service.deliver(notification_id)
+    assert (report.status, report.note) == (Status.PROCESSING, "claimed_by_another_worker")
+    assert report.retry_in_seconds == pytest.approx(30, abs=5)
+
+
+def test_a_page_of_rows_is_delivered_in_one_call(service: PushService) -> None:
+    """Each row has its own account, devices and fate; reports come back in the order asked for."""
+    fates = ["", "UNREGISTERED", "UNAVAILABLE", "INVALID_ARGUMENT", None]
+    expected = [Status.SENT, Status.FAILED, Status.PENDING, Status.FAILED, Status.FAILED]
+    ids = []
+    for number in range(50):
+        fate = fates[number % 5]
+        if fate is not None:
+            service.register(fate, account_id=f"account-{number}")
+        ids.append(service.send(account_id=f"account-{number}"))
+    reports = service.deliver(*ids)
+    assert [report.notification_id for report in reports] == ids
+    assert [report.status for report in reports] == expected * 10
+    assert len(service.accepted()) == 10
+
+
+def test_one_rows_failure_is_its_own(service: PushService) -> None:
+    service.register()
+    good, bad = service.send(), service.send()
+    bad_row = service.stored(bad)["_id"]
+    service.rows.update_one({"_id": bad_row}, {"$set": {"provider": "nobody"}})
+    good_report, bad_report = service.deliver(good, bad)
+    assert good_report.status is Status.SENT
+    assert (bad_report.status, bad_report.note) == (Status.FAILED, "internal_error")
+
+
+def test_the_collapse_id_is_the_rows_id(service: PushService) -> None:
+    service.register()
+    notification_id = service.send()
+    service.deliver(notification_id)
+    (entry,) = service.accepted()
+    assert notification_id in str(entry)
+
+
+def test_a_receipt_takes_a_sent_row_to_delivered_once(service: PushService) -> None:
+    from modules.notification.notification_service import NotificationService
+
+    service.register()
+    notification_id = service.send()
+    assert not NotificationService.record_delivered(notification_id=notification_id)
+    service.deliver(notification_id)
+    assert NotificationService.record_delivered(notification_id=notification_id)
+    assert not NotificationService.record_delivered(notification_id=notification_id)
+    row = service.read(notification_id)
+    assert (row.status, row.delivered_at is not None) == (Status.DELIVERED, True)

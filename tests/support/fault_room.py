@@ -1,0 +1,278 @@
+"""One test's corner of the stack: its database, task queues, processes and simulator, and its invariant."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+import structlog
+from pymongo import MongoClient
+
+from bootstrap import Application, Role, bootstrap
+from modules.application.application_service import ApplicationService
+from modules.application.worker import Lane
+from modules.config.config_service import ConfigService
+from modules.device_token.device_token_service import DeviceTokenService
+from modules.device_token.types import Device, Platform, TargetKind
+from modules.local_stack.local_stack_service import LocalStack
+from modules.notification.notification_service import NotificationService
+from modules.notification.types import OutcomePolicy, SendPushParams
+from modules.notification.workers.params import PushNotificationWorkerParams, ScanCounts
+from modules.notification.workers.push_notification_worker import PushNotificationWorker
+from modules.notification.workers.push_notifications_worker import PushNotificationsWorker
+from simulator.audit_log import AuditEntry
+from simulator.client import SimulatorControl
+from tests.support.invariant import Document, is_final, leaks_of, problems_of
+from tests.support.servers import ROOT, eventually
+from tests.support.service_process import ServiceProcess
+from tests.support.temporal_probe import TemporalProbe
+
+LEASE_SECONDS = 2.0
+FINISH_SECONDS = 60.0
+HISTORIES_READ = 20
+# The tests trigger every scan themselves.
+NEVER = "0 0 1 1 *"
+
+
+class FaultRoom:
+    """Everything a fault test does goes through here; `close` ends what it started."""
+
+    def __init__(self, stack: LocalStack, probe: TemporalProbe, **settings: object) -> None:
+        mark = uuid.uuid4().hex[:10]
+        self.stack = stack
+        self.probe = probe
+        self.simulator = SimulatorControl(stack.simulator.endpoint, stack.simulator.ca_file)
+        self.since = self.simulator.position()
+        self.database = f"fault_{mark}"
+        self.prefix = f"fault-{mark}"
+        self.title, self.body = f"title-{mark}-marker", f"body-{mark}-marker"
+        self.address_mark = f"address-{mark}-marker"
+        self.processes: list[ServiceProcess] = []
+        self.environment = {
+            **os.environ,
+            **stack.environment(),
+            "APP_ENV": "test",
+            "LOG_LEVEL": "INFO",
+            "PYTHONPATH": str(ROOT),
+            "MONGODB_DATABASE": self.database,
+            "TEMPORAL_TASK_QUEUE_PREFIX": self.prefix,
+            "TEMPORAL_WORKFLOW_TASK_TIMEOUT_SECONDS": "2",
+            "DELIVERY_LEASE_SECONDS": f"{LEASE_SECONDS:g}",
+            "DELIVERY_MAX_BACKOFF_SECONDS": "0.3",
+            "DELIVERY_IMMEDIATE_MAX_BACKOFF_SECONDS": "0.3",
+            "DELIVERY_BREAKER_COOLDOWN_SECONDS": "0.5",
+            "SCAN_CRON": NEVER,
+            **{name: str(value) for name, value in settings.items()},
+        }
+        self.own_log = self._log("own")
+        self._application: Application | None = None
+        self._mongodb: MongoClient[Document] = MongoClient(stack.mongodb_uri, tz_aware=True)
+
+    @classmethod
+    @contextmanager
+    def opened(cls, stack: LocalStack, **settings: object) -> Iterator[Self]:
+        with ExitStack() as closing:
+            probe = closing.enter_context(TemporalProbe.opened(stack.temporal_address))
+            room = cls(stack, probe, **settings)
+            closing.callback(room.close)
+            yield room
+
+    def close(self) -> None:
+        for process in self.processes:
+            process.kill()
+        if self._application is not None:
+            self._application.close()
+            structlog.reset_defaults()
+            logging.getLogger().handlers.clear()
+            self._own_log.close()
+        self.simulator.reset()
+        self.probe.delete_schedule(f"{self.prefix}-push-notifications")
+        self._mongodb.drop_database(self.database)
+        self._mongodb.close()
+
+    # Processes
+
+    def become(self, role: Role) -> Application:
+        """Bootstrap the test's own process; done as a caller by the first call that needs it."""
+        if self._application is None:
+            self.own_log.parent.mkdir(parents=True, exist_ok=True)
+            self._own_log = self.own_log.open("a")
+            with contextlib.redirect_stderr(self._own_log):
+                self._application = bootstrap(ConfigService.load(self.environment), role=role)
+        return self._application
+
+    def worker(self, *, skew_seconds: float = 0.0, **settings: object) -> ServiceProcess:
+        """Start a worker process and return once it polls every task queue."""
+        skewed = ("tests.support.skewed_worker", str(skew_seconds))
+        command = skewed if skew_seconds else ("modules.cli.main", "worker")
+        started = self._process(*command, settings=settings)
+        queues = [self.task_queue(lane) for lane in Lane]
+
+        def serves() -> bool:
+            assert started.is_running, started.output
+            return self.probe.is_polled_by(started.pid, queues)
+
+        eventually(serves, within_seconds=40)
+        return started
+
+    def caller(self, *, account_id: str, immediate: bool, idempotency_key: str | None) -> ServiceProcess:
+        """Start a process that registers the account's device and sends one push."""
+        wanted = {
+            "account_id": account_id,
+            "address": f"{self.address_mark}-{account_id}",
+            "title": self.title,
+            "body": self.body,
+            "immediate": immediate,
+            "idempotency_key": idempotency_key,
+        }
+        return self._process("tests.support.caller_main", json.dumps(wanted), settings={})
+
+    def _process(self, module: str, *arguments: str, settings: dict[str, object]) -> ServiceProcess:
+        environment = {**self.environment, **{name: str(value) for name, value in settings.items()}}
+        log = self._log(str(len(self.processes)))
+        process = ServiceProcess(module, *arguments, environment=environment, log=log)
+        self.processes.append(process)
+        return process
+
+    def _log(self, name: str) -> Path:
+        return self.stack.folder / "logs" / f"{self.prefix}-{name}.log"
+
+    def task_queue(self, lane: Lane) -> str:
+        return f"{self.prefix}-{lane.value}"
+
+    # What callers do
+
+    def register(self, account_id: str, instruction: str = "") -> Device:
+        """Register a device; `instruction` is the simulator's, as in `sim-UNREGISTERED`."""
+        self.become(Role.CALLER)
+        number = uuid.uuid4().hex[:6]
+        address = f"{self.address_mark}-{number}" + (f":{instruction}-" if instruction else "")
+        return DeviceTokenService.register_device(
+            account_id=account_id, platform=Platform.ANDROID, kind=TargetKind.TOKEN, address=address
+        )
+
+    def params(self, policy: OutcomePolicy = OutcomePolicy.AT_LEAST_ONCE) -> SendPushParams:
+        return SendPushParams(title=self.title, body=self.body, outcome_policy=policy)
+
+    def send(
+        self,
+        account_id: str,
+        *,
+        immediate: bool = False,
+        expires_at: datetime | None = None,
+        policy: OutcomePolicy = OutcomePolicy.AT_LEAST_ONCE,
+    ) -> str:
+        self.become(Role.CALLER)
+        return NotificationService.send_push_for_account(
+            account_id=account_id, params=self.params(policy), immediate=immediate, expires_at=expires_at
+        )
+
+    def send_many(self, account_ids: Sequence[str], **options: Any) -> list[str]:
+        """Queue one normal row for each account."""
+        self.become(Role.CALLER)
+
+        async def queued() -> list[str]:
+            return await asyncio.gather(
+                *(
+                    NotificationService.send_push_for_account_async(
+                        account_id=account_id, params=self.params(), **options
+                    )
+                    for account_id in account_ids
+                )
+            )
+
+        return asyncio.run(queued())
+
+    def accounts(self, count: int) -> list[str]:
+        """Accounts with one device each."""
+        names = [f"account-{number}" for number in range(count)]
+        for name in names:
+            self.register(name)
+        return names
+
+    def start_worker(self, notification_id: str) -> None:
+        """Start the individual worker of a normal row, as the master worker would."""
+        row = self.row(notification_id)
+        ApplicationService.start_worker(
+            cls=PushNotificationWorker,
+            params=PushNotificationWorkerParams(
+                notification_id=notification_id, account_id=row["account_id"], priority=row["priority"]
+            ),
+        )
+
+    def scan(self) -> ScanCounts:
+        """Trigger the master worker and wait for its run."""
+        self.become(Role.CALLER)
+        counts = ApplicationService.run_scheduled_worker_now(cls=PushNotificationsWorker)
+        assert isinstance(counts, ScanCounts)
+        return counts
+
+    def finish(self, within_seconds: float = FINISH_SECONDS) -> None:
+        """Scan whenever something is due until every row is final."""
+
+        def all_final() -> bool:
+            if self.due_count():
+                self.scan()
+            return all(is_final(row) for row in self.rows())
+
+        eventually(all_final, within_seconds=within_seconds)
+
+    # What is recorded
+
+    def rows(self) -> list[Document]:
+        return list(self._mongodb[self.database]["push_notifications"].find())
+
+    def row(self, notification_id: str) -> Document:
+        return next(row for row in self.rows() if str(row["_id"]) == notification_id)
+
+    def device(self, device_id: str) -> Document:
+        return next(device for device in self.devices() if str(device["_id"]) == device_id)
+
+    def devices(self) -> list[Document]:
+        return list(self._mongodb[self.database]["devices"].find())
+
+    def due_count(self) -> int:
+        due = {"$expr": {"$lte": [{"$ifNull": ["$due_at", "$$REMOVE"]}, "$$NOW"]}, "due_at": {"$exists": True}}
+        return self._mongodb[self.database]["push_notifications"].count_documents(due)
+
+    def audit(self) -> list[AuditEntry]:
+        """What the simulator accepted for this room."""
+        entries = self.simulator.audit(self.since)
+        return [entry for entry in entries if self.address_mark in entry["target"]]
+
+    def wait_for_status(self, notification_id: str, status: str, within_seconds: float = 20.0) -> Document:
+        eventually(
+            lambda: self.row(notification_id)["status"] == status, within_seconds=within_seconds
+        )
+        return self.row(notification_id)
+
+    def wait_for_audit(self, count: int, within_seconds: float = 20.0) -> None:
+        eventually(lambda: len(self.audit()) >= count, within_seconds=within_seconds)
+
+    def wait_until(self, condition: Callable[[], bool], within_seconds: float = 20.0) -> None:
+        eventually(condition, within_seconds=within_seconds)
+
+    def problems(self) -> list[str]:
+        """Every breach of the invariant of faults.md."""
+        texts = {process.log.name: process.output for process in self.processes}
+        if self._application is not None:
+            texts[self.own_log.name] = self.own_log.read_text()
+        queues = [self.task_queue(lane) for lane in Lane]
+        for number, history in enumerate(self.probe.histories(queues, HISTORIES_READ)):
+            texts[f"history {number}"] = history
+        return problems_of(self.rows(), self.devices(), self.audit()) + leaks_of(
+            texts, (self.title, self.body, self.address_mark)
+        )
+
+    def assert_invariant(self) -> None:
+        problems = self.problems()
+        assert not problems, "\n".join(problems)

@@ -1,0 +1,200 @@
+"""The gate: one result a target in the targets' order, and nothing on the wire that is not admitted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modules.config.types import DeliverySettings
+from modules.device_token.types import Platform
+from modules.notification.internals.provider_gate import ProviderGate
+from modules.notification.types import (
+    Classification,
+    Outcome,
+    PushPayload,
+    PushTarget,
+    SendPushResult,
+    TargetResult,
+    ThrottleScope,
+)
+from tests.support.fcm_factories import make_payload, make_target, make_targets
+
+Verdict = Callable[[PushTarget], Classification]
+THRESHOLD = 3
+COOLDOWN = 30.0
+SETTINGS = DeliverySettings(
+    lease_seconds=30,
+    max_backoff_seconds=600,
+    immediate_max_backoff_seconds=30,
+    breaker_failure_threshold=THRESHOLD,
+    breaker_cooldown_seconds=COOLDOWN,
+)
+
+
+def verdict(outcome: Outcome = Outcome.ACCEPTED, **over: object) -> Classification:
+    return Classification(**{"outcome": outcome, "code": outcome.name, "reason": "", **over})  # type: ignore[arg-type]
+
+
+class ScriptedChannel:
+    """A channel that answers by a function and remembers whom it was asked to send to."""
+
+    def __init__(self, answer: Verdict = lambda _: verdict()) -> None:
+        self.answer = answer
+        self.sent: list[str] = []
+        self.closed = False
+        self.checked: list[str] = []
+
+    async def send_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:
+        self.sent += [target.device_id for target in targets]
+        return SendPushResult(
+            results=tuple(
+                TargetResult(device_id=target.device_id, classification=self.answer(target))
+                for target in targets
+            )
+        )
+
+    async def check_provider(self, app_id: str) -> None:
+        self.checked.append(app_id)
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def make_gate(answer: Verdict = lambda _: verdict()) -> tuple[ProviderGate, ScriptedChannel, Clock]:
+    channel, clock = ScriptedChannel(answer), Clock()
+    return ProviderGate(channel, SETTINGS, monotonic=clock), channel, clock
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(["one", "two"]), st.sampled_from(Platform)), max_size=20),
+    st.lists(st.sampled_from(Outcome), min_size=1, max_size=20),
+    st.integers(1, 4),
+)
+def test_one_result_a_target_in_order(
+    credentials: list[tuple[str, Platform]], outcomes: list[Outcome], calls: int
+) -> None:
+    numbers = iter(range(10_000))
+    gate, channel, _ = make_gate(lambda _: verdict(outcomes[next(numbers) % len(outcomes)]))
+    targets = [
+        make_target(number, app_id=app_id, platform=platform)
+        for number, (app_id, platform) in enumerate(credentials)
+    ]
+    for _ in range(calls):
+        channel.sent.clear()
+        result = asyncio.run(gate.send_push(targets, make_payload()))
+        assert [each.device_id for each in result.results] == [each.device_id for each in targets]
+        attempted = {each.device_id for each in result.results if each.classification.attempted}
+        assert attempted == set(channel.sent)
+
+
+async def test_an_open_breaker_lets_nothing_through_and_costs_no_retry() -> None:
+    gate, channel, _ = make_gate(lambda _: verdict(Outcome.TRANSIENT))
+    await gate.send_push(make_targets(THRESHOLD), make_payload())
+    channel.sent.clear()
+    result = await gate.send_push(make_targets(5), make_payload())
+    assert channel.sent == []
+    assert {each.outcome for each in result.results} == {Outcome.THROTTLED}
+    assert {each.classification.code for each in result.results} == {"CIRCUIT_OPEN"}
+    assert all(each.classification.retry_after_seconds == COOLDOWN for each in result.results)
+
+
+async def test_one_probe_of_a_page_goes_out_and_its_answer_opens_the_way() -> None:
+    gate, channel, clock = make_gate(lambda _: verdict(Outcome.MISCONFIGURED))
+    await gate.send_push(make_targets(1), make_payload())
+    clock.now, channel.answer = COOLDOWN, lambda _: verdict()
+    channel.sent.clear()
+    first = await gate.send_push(make_targets(4), make_payload())
+    assert channel.sent == ["device-1"]
+    assert [each.outcome for each in first.results] == [Outcome.ACCEPTED, *[Outcome.THROTTLED] * 3]
+    second = await gate.send_push(make_targets(4), make_payload())
+    assert [each.outcome for each in second.results] == [Outcome.ACCEPTED] * 4
+
+
+async def test_a_refused_platform_leaves_the_others_open() -> None:
+    gate, channel, _ = make_gate(
+        lambda target: verdict(Outcome.MISCONFIGURED if target.platform is Platform.IOS else Outcome.ACCEPTED)
+    )
+    targets = [make_target(1, platform=Platform.IOS), make_target(2, platform=Platform.ANDROID)]
+    await gate.send_push(targets, make_payload())
+    channel.sent.clear()
+    result = await gate.send_push(targets, make_payload())
+    assert channel.sent == ["device-2"]
+    assert [each.outcome for each in result.results] == [Outcome.THROTTLED, Outcome.ACCEPTED]
+
+
+async def test_another_app_is_not_held_up() -> None:
+    gate, channel, _ = make_gate(
+        lambda target: verdict(Outcome.MISCONFIGURED if target.app_id == "broken" else Outcome.ACCEPTED)
+    )
+    targets = [make_target(1, app_id="broken"), make_target(2, app_id="sound")]
+    await gate.send_push(targets, make_payload())
+    channel.sent.clear()
+    await gate.send_push(targets, make_payload())
+    assert channel.sent == ["device-2"]
+
+
+async def test_a_project_quota_pauses_every_platform_of_the_app() -> None:
+    gate, channel, clock = make_gate(
+        lambda _: verdict(Outcome.THROTTLED, scope=ThrottleScope.PROJECT, retry_after_seconds=60.0)
+    )
+    await gate.send_push([make_target(1, platform=Platform.ANDROID)], make_payload())
+    channel.sent.clear()
+    clock.now, channel.answer = 59.0, lambda _: verdict()
+    result = await gate.send_push([make_target(2, platform=Platform.WEB)], make_payload())
+    assert channel.sent == []
+    assert result.results[0].classification.code == "PROVIDER_PAUSED"
+    assert result.results[0].classification.retry_after_seconds == pytest.approx(1.0)
+    clock.now = 60.0
+    await gate.send_push([make_target(2, platform=Platform.WEB)], make_payload())
+    assert channel.sent == ["device-2"]
+
+
+async def test_a_device_quota_of_one_platform_does_not_close_another_ones_breaker() -> None:
+    def answer(target: PushTarget) -> Classification:
+        if target.platform is Platform.IOS:
+            return verdict(Outcome.MISCONFIGURED)
+        return verdict(Outcome.THROTTLED, scope=ThrottleScope.DEVICE, retry_after_seconds=60.0)
+
+    gate, channel, _ = make_gate(answer)
+    await gate.send_push([make_target(1, platform=Platform.IOS)], make_payload())
+    await gate.send_push([make_target(2, platform=Platform.ANDROID)], make_payload())
+    channel.sent.clear()
+    await gate.send_push([make_target(1, platform=Platform.IOS)], make_payload())
+    assert channel.sent == []
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("channel broke"), asyncio.CancelledError()])
+async def test_a_probe_that_is_cut_off_is_made_again(failure: BaseException) -> None:
+    gate, channel, clock = make_gate(lambda _: verdict(Outcome.MISCONFIGURED))
+    await gate.send_push(make_targets(1), make_payload())
+    clock.now = COOLDOWN
+
+    def cut_off(_: PushTarget) -> Classification:
+        raise failure
+
+    channel.answer = cut_off
+    with pytest.raises(type(failure)):
+        await gate.send_push(make_targets(1), make_payload())
+    channel.answer = lambda _: verdict()
+    result = await gate.send_push(make_targets(1), make_payload())
+    assert result.results[0].outcome is Outcome.ACCEPTED
+
+
+async def test_checks_and_closes_the_channel_behind_it() -> None:
+    gate, channel, _ = make_gate()
+    await gate.check_provider("default")
+    await gate.close()
+    assert (channel.checked, channel.closed) == (["default"], True)
