@@ -60,6 +60,8 @@ def _clean(key: str, value: Any) -> Any:
         return REDACTED
     if isinstance(value, Mapping):
         return {inner: _clean(str(inner), item) for inner, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_clean("", item) for item in value]
     if isinstance(value, str):
         return _URI_WITH_PASSWORD.sub(rf"\1{REDACTED}@", value)
     return value

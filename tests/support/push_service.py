@@ -77,7 +77,9 @@ class PushService:
         return DeviceTokenService.register_device(account_id=account_id, **{**wanted, **over})
 
     def send(self, account_id: str = ACCOUNT, **over: Any) -> str:
-        call = {name: over.pop(name) for name in list(over) if name not in SendPushParams.__dataclass_fields__}
+        call = {
+            name: over.pop(name) for name in list(over) if name not in SendPushParams.__dataclass_fields__
+        }
         return NotificationService.send_push_for_account(
             account_id=account_id, params=make_params(**over), **call
         )
@@ -139,9 +141,7 @@ def push_service(stack: LocalStack, database_name: str, **over: str) -> Iterator
     try:
         loop_thread.run(start())
         with MongoClient[Document](stack.mongodb_uri, tz_aware=True) as client:
-            yield PushService(
-                loop_thread, client[database_name]["push_notifications"], simulator, run_now
-            )
+            yield PushService(loop_thread, client[database_name]["push_notifications"], simulator, run_now)
         loop_thread.run(stop())
     finally:
         loop_thread.stop()

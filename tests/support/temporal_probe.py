@@ -45,6 +45,10 @@ class TemporalProbe:
     def is_completed(self, workflow_id: str) -> bool:
         return self._loop.run(self._status(workflow_id)) is WorkflowExecutionStatus.COMPLETED
 
+    def story(self, workflow_id: str) -> str:
+        """The workflow's latest run in one line: its events, their times and who took its tasks."""
+        return self._loop.run(self._story(workflow_id))
+
     def executions(self, task_queue: str) -> int:
         """How many runs this task queue has seen."""
         return self._loop.run(self._count(task_queue))
@@ -79,6 +83,18 @@ class TemporalProbe:
 
     async def _status(self, workflow_id: str) -> WorkflowExecutionStatus | None:
         return (await self._client.get_workflow_handle(workflow_id).describe()).status
+
+    async def _story(self, workflow_id: str) -> str:
+        try:
+            history = await self._client.get_workflow_handle(workflow_id).fetch_history()
+        except RPCError as error:
+            return f"{workflow_id}: {error.status.name}"
+        events = (
+            f"{event.event_time.ToDatetime().time()} {EventType.Name(event.event_type)[11:]}"
+            f" {event.workflow_task_started_event_attributes.identity}".rstrip()
+            for event in history.events
+        )
+        return f"{workflow_id}: {'; '.join(events)}"
 
     async def _count(self, task_queue: str) -> int:
         return (await self._client.count_workflows(f"TaskQueue = '{task_queue}'")).count

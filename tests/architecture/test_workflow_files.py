@@ -1,0 +1,75 @@
+"""Workflow files in the sandbox: no clock, no chance, no I/O; and Temporal is handed plain data only."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import subprocess
+import sys
+import typing
+from pathlib import Path
+
+import pytest
+
+from modules.notification.types import DeliveryReport
+from modules.notification.workers import params
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKERS = sorted((ROOT / "modules/notification/workers").glob("push_notification*_worker.py"))
+FORBIDDEN = {"asyncio", "time", "random", "uuid", "os", "threading", "socket", "structlog", "secrets"}
+CONTENT_FIELDS = {"title", "body", "data", "token", "address", "payload", "image_url", "click_action"}
+
+
+@pytest.mark.parametrize("path", WORKERS, ids=lambda path: path.name)
+def test_workflow_files_import_nothing_that_is_not_deterministic(path: Path) -> None:
+    imported: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.split(".")[0] for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            imported.add((node.module or "").split(".")[0])
+    assert len(WORKERS) == 2
+    assert not imported & FORBIDDEN
+
+
+@pytest.mark.parametrize("path", WORKERS, ids=lambda path: path.name)
+def test_workflow_files_load_neither_mongodb_nor_firebase(path: Path) -> None:
+    """Asked of the interpreter itself, in a process of its own."""
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    code = (
+        f"import sys, {module}; "
+        "print(sorted(n for n in ('pymongo', 'bson', 'firebase_admin', 'pyreqwest') if n in sys.modules))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [
+        DeliveryReport,
+        *(each for each in vars(params).values() if dataclasses.is_dataclass(each)),
+    ],
+    ids=lambda cls: cls.__name__,
+)
+def test_what_travels_through_temporal_has_no_place_for_content(cls: type) -> None:
+    names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    assert names
+    assert not names & CONTENT_FIELDS
+    hints = typing.get_type_hints(cls)
+    assert "dict" not in str(hints), "an open mapping would have"
+
+
+def test_every_activity_and_timer_has_explicit_bounds() -> None:
+    for path in WORKERS:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("_activity"):
+                given = {keyword.arg for keyword in node.keywords}
+                assert given >= {
+                    "start_to_close_timeout",
+                    "schedule_to_close_timeout",
+                    "retry_policy",
+                    "result_type",
+                }

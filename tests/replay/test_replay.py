@@ -1,0 +1,144 @@
+"""Runs that were under way when the code changed go on: every captured history replays, a mutant's does not."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio import workflow
+from temporalio.client import WorkflowHistory
+from temporalio.converter import DataConverter
+from temporalio.worker import Replayer
+
+from modules.notification.types import DeliveryReport
+from modules.notification.workers.params import (
+    DeliverParams,
+    DuePage,
+    PushNotificationWorkerParams,
+    ScanCounts,
+    ScanParams,
+)
+from modules.notification.workers.push_notification_worker import DELIVER_ACTIVITY, DELIVER_TIMEOUT
+from modules.notification.workers.push_notifications_worker import ACTIVITY_TIMEOUT, START_ACTIVITY
+from temporal_config import WORKERS
+
+HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
+# TemporalGateway connects without one of its own: the SDK's default is what production writes with.
+PRODUCTION_CONVERTER = DataConverter.default
+
+
+def load(path: Path) -> WorkflowHistory:
+    text = path.read_text()
+    started = json.loads(text)["events"][0]["workflowExecutionStartedEventAttributes"]
+    return WorkflowHistory.from_json(started.get("workflowId") or "replayed", text)
+
+
+def replayer(*workflows: type[Any]) -> Replayer:
+    return Replayer(workflows=workflows, data_converter=PRODUCTION_CONVERTER)
+
+
+def named(*prefixes: str) -> list[Any]:
+    wanted = [path for path in HISTORIES if path.name.startswith(prefixes)]
+    return [pytest.param(path, id=path.stem) for path in wanted]
+
+
+@pytest.mark.parametrize("path", named("push_"))
+async def test_history_replays(path: Path) -> None:
+    await replayer(*WORKERS).replay_workflow(load(path))
+
+
+def test_every_worker_class_has_a_history() -> None:
+    recorded = {
+        json.loads(path.read_text())["events"][0]["workflowExecutionStartedEventAttributes"]["workflowType"]["name"]
+        for path in HISTORIES
+    }
+    assert recorded == {worker.__name__ for worker in WORKERS}
+
+
+@workflow.defn(name="PushNotificationWorker")
+class RemoteDeliveryMutant:
+    """Delivers by a remote activity where the real one uses a local one."""
+
+    @workflow.run
+    async def run(self, params: PushNotificationWorkerParams) -> DeliveryReport:
+        reports: list[DeliveryReport] = await workflow.execute_activity(
+            DELIVER_ACTIVITY,
+            DeliverParams(notification_ids=[params.notification_id]),
+            result_type=list[DeliveryReport],
+            start_to_close_timeout=DELIVER_TIMEOUT,
+        )
+        return reports[0]
+
+
+@workflow.defn(name="PushNotificationWorker")
+class NeverWaitingMutant:
+    """Delivers once and leaves, whatever came of it."""
+
+    @workflow.run
+    async def run(self, params: PushNotificationWorkerParams) -> DeliveryReport:
+        reports: list[DeliveryReport] = await workflow.execute_local_activity(
+            DELIVER_ACTIVITY,
+            DeliverParams(notification_ids=[params.notification_id]),
+            result_type=list[DeliveryReport],
+            start_to_close_timeout=DELIVER_TIMEOUT,
+        )
+        return reports[0]
+
+
+@workflow.defn(name="PushNotificationsWorker")
+class NeverExpiringMutant:
+    """Starts with the first page, without ending what is too late."""
+
+    @workflow.run
+    async def run(self, params: ScanParams) -> ScanCounts:
+        cursor = params.cursor
+        while True:
+            page: DuePage = await workflow.execute_activity(
+                START_ACTIVITY,
+                ScanParams(cursor=cursor),
+                result_type=DuePage,
+                start_to_close_timeout=ACTIVITY_TIMEOUT,
+            )
+            cursor = page.cursor
+            if cursor is None:
+                return params.counts
+
+
+@workflow.defn(name="PushNotificationsWorker")
+class PausingMutant:
+    """Waits before it begins."""
+
+    @workflow.run
+    async def run(self, params: ScanParams) -> ScanCounts:
+        await workflow.sleep(timedelta(seconds=1))
+        return params.counts
+
+
+MUTANTS = [
+    *((path, RemoteDeliveryMutant) for path in named("push_notification_worker.")),
+    *(
+        (path, NeverWaitingMutant)
+        for path in named(
+            "push_notification_worker.retried",
+            "push_notification_worker.expired",
+            "push_notification_worker.waited",
+        )
+    ),
+    *(
+        (path, NeverExpiringMutant)
+        for path in named("push_notifications_worker.nothing", "push_notifications_worker.three")
+    ),
+    *((path, PausingMutant) for path in named("push_notifications_worker.")),
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "mutant"),
+    [pytest.param(each.values[0], mutant, id=f"{each.id}-{mutant.__name__}") for each, mutant in MUTANTS],
+)
+async def test_history_refuses_a_mutant(path: Path, mutant: type[Any]) -> None:
+    with pytest.raises(workflow.NondeterminismError):
+        await replayer(mutant).replay_workflow(load(path))

@@ -1,0 +1,176 @@
+"""Worker classes on the real Temporal server with activities that a test scripts by their names."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import uuid4
+
+from bson import ObjectId
+from temporalio import activity
+from temporalio.client import Client, WorkflowHandle, WorkflowHistory
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from modules.application.internals.temporal_gateway import TemporalGateway
+from modules.application.internals.worker_runtime import WorkerRuntime
+from modules.application.worker import Lane
+from modules.config.config_service import ConfigService
+from modules.notification.types import DeliveryReport, Status
+from modules.notification.workers.params import (
+    DeliverParams,
+    DueCursor,
+    DuePage,
+    PushNotificationWorkerParams,
+    ScanParams,
+)
+from modules.notification.workers.push_notification_worker import DELIVER_ACTIVITY
+from modules.notification.workers.push_notifications_worker import EXPIRE_ACTIVITY, START_ACTIVITY
+from temporal_config import SEARCH_ATTRIBUTES, WORKERS
+
+RETRY_IN_SECONDS = 0.05
+
+
+def make_worker_params(**over: str) -> PushNotificationWorkerParams:
+    wanted = {"notification_id": str(ObjectId()), "account_id": "account-1", "priority": "immediate"}
+    return PushNotificationWorkerParams(**{**wanted, **over})
+
+
+@dataclass
+class ScriptedDelivery:
+    """Answers each round with the next status of the script; all but final ones are to be retried."""
+
+    script: Sequence[Status]
+    rounds: list[list[str]] = field(default_factory=list)
+
+    @activity.defn(name=DELIVER_ACTIVITY)
+    async def deliver(self, params: DeliverParams) -> list[DeliveryReport]:
+        self.rounds.append(params.notification_ids)
+        status = self.script[min(len(self.rounds), len(self.script)) - 1]
+        retry = RETRY_IN_SECONDS if status in (Status.PENDING, Status.PROCESSING) else None
+        return [
+            DeliveryReport(
+                notification_id=each, status=status, note="scripted", accepted=1, retry_in_seconds=retry
+            )
+            for each in params.notification_ids
+        ]
+
+
+@dataclass
+class ScriptedScan:
+    """A backlog of `due` rows that is read in pages, as the real activity pages."""
+
+    due: int
+    page_size: int = 500
+    cursors: list[DueCursor | None] = field(default_factory=list)
+    expiries: int = 0
+
+    @activity.defn(name=EXPIRE_ACTIVITY)
+    async def expire(self) -> int:
+        self.expiries += 1
+        return 7
+
+    @activity.defn(name=START_ACTIVITY)
+    async def start_page(self, params: ScanParams) -> DuePage:
+        self.cursors.append(params.cursor)
+        seen = 0 if params.cursor is None else int(params.cursor.notification_id)
+        found = min(self.page_size, self.due - seen)
+        last = found < self.page_size
+        moment = "2026-05-01T12:00:00+00:00"
+        cursor = None if last else DueCursor(due_at=moment, notification_id=str(seen + found), until=moment)
+        return DuePage(started=found, reclaimed=0, already_running=0, cursor=cursor)
+
+
+class WorkflowRuns:
+    """Starts runs as production does, on task queues of this test's own."""
+
+    def __init__(self, client: Client, runtime: WorkerRuntime) -> None:
+        self.client = client
+        self.runtime = runtime
+
+    @asynccontextmanager
+    async def serving(
+        self, *activities: Callable[..., Any], lane: Lane = Lane.IMMEDIATE, sandboxed: bool = True
+    ) -> AsyncIterator[None]:
+        """Serve a lane with these activities; `sandboxed` False lets a test patch the workflow's constants."""
+        runner = {} if sandboxed else {"workflow_runner": UnsandboxedWorkflowRunner()}
+        async with Worker(
+            self.client,
+            task_queue=self.runtime.task_queue(lane),
+            workflows=WORKERS,
+            activities=activities,
+            **runner,
+        ):
+            yield
+
+    async def start(self, cls: type[Any], params: Any) -> WorkflowHandle[Any, Any]:
+        assert await self.runtime.start(cls, params)
+        return self.client.get_workflow_handle_for(cls.run, cls.describe(params).workflow_id)
+
+
+@asynccontextmanager
+async def workflow_runs(temporal_address: str) -> AsyncIterator[WorkflowRuns]:
+    """Runs on a prefix of their own; the schedules made are deleted afterwards."""
+    settings = ConfigService.load(
+        {
+            "APP_ENV": "test",
+            "TEMPORAL_ADDRESS": temporal_address,
+            "TEMPORAL_TASK_QUEUE_PREFIX": f"test-{uuid4().hex[:12]}",
+        }
+    ).temporal
+    gateway = TemporalGateway(settings, search_attributes=SEARCH_ATTRIBUTES)
+    client = await gateway.client()
+    yield WorkflowRuns(client, WorkerRuntime(gateway, settings))
+    await delete_schedules(client, settings.task_queue_prefix)
+
+
+async def delete_schedules(client: Client, prefix: str) -> None:
+    async for schedule in await client.list_schedules():
+        if schedule.id.startswith(f"{prefix}-"):
+            await client.get_schedule_handle(schedule.id).delete()
+
+
+def readable(history: WorkflowHistory) -> str:
+    """The whole history as text, with every payload decoded: what an operator can read in the Web UI."""
+    return json.dumps(_decoded(json.loads(history.to_json())), ensure_ascii=False)
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: _text(key, item) if isinstance(item, str) else _decoded(item) for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_decoded(item) for item in value]
+    return value
+
+
+def _text(key: str, text: str) -> str:
+    if key not in ("data", "coreMetadata") and not text.endswith("="):
+        return text
+    try:
+        return text + " " + b64decode(text, validate=True).decode(errors="replace")
+    except ValueError:
+        return text
+
+
+def event_types(history: WorkflowHistory) -> list[str]:
+    """The names of the events without their common prefix."""
+    from temporalio.api.enums.v1 import EventType
+
+    names = [EventType.Name(event.event_type) for event in history.events]
+    return [name.removeprefix("EVENT_TYPE_") for name in names]
+
+
+async def whole_chain(client: Client, workflow_id: str, first_run_id: str) -> list[WorkflowHistory]:
+    """The histories of a run and of all it continued as."""
+    histories, run_id = [], first_run_id
+    while run_id:
+        history = await client.get_workflow_handle(workflow_id, run_id=run_id).fetch_history()
+        histories.append(replace(history))
+        last = history.events[-1]
+        run_id = last.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
+    return histories
