@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import structlog
+from bson import ObjectId
 from pymongo import MongoClient
 
 from bootstrap import Application, Role, bootstrap
@@ -31,7 +32,7 @@ from modules.notification.workers.push_notification_worker import PushNotificati
 from modules.notification.workers.push_notifications_worker import PushNotificationsWorker
 from simulator.audit_log import AuditEntry
 from simulator.client import SimulatorControl
-from tests.support.invariant import Document, is_final, leaks_of, problems_of
+from tests.support.invariant import Document, leaks_of, problems_of
 from tests.support.servers import ROOT, eventually
 from tests.support.service_process import ServiceProcess
 from tests.support.temporal_probe import TemporalProbe
@@ -39,6 +40,8 @@ from tests.support.temporal_probe import TemporalProbe
 LEASE_SECONDS = 2.0
 FINISH_SECONDS = 60.0
 HISTORIES_READ = 20
+HANGING_SHOWN = 5
+UNSETTLED = {"active": True, "status": {"$in": ["pending", "processing"]}}
 # The tests trigger every scan themselves.
 NEVER = "0 0 1 1 *"
 
@@ -76,6 +79,7 @@ class FaultRoom:
         self.own_log = self._log("own")
         self._application: Application | None = None
         self._mongodb: MongoClient[Document] = MongoClient(stack.mongodb_uri, tz_aware=True)
+        self._notifications = self._mongodb[self.database]["push_notifications"]
 
     @classmethod
     @contextmanager
@@ -222,17 +226,31 @@ class FaultRoom:
         def all_final() -> bool:
             if self.due_count():
                 self.scan()
-            return all(is_final(row) for row in self.rows())
+            return self.open_count() == 0
 
-        eventually(all_final, within_seconds=within_seconds)
+        try:
+            eventually(all_final, within_seconds=within_seconds)
+        except AssertionError as error:
+            raise AssertionError("\n".join([str(error), *self._what_hangs()])) from None
+
+    def _what_hangs(self) -> list[str]:
+        open_rows = list(self._notifications.find(UNSETTLED))
+        lines = [f"{len(open_rows)} row(s) are not final"]
+        for row in open_rows[:HANGING_SHOWN]:
+            shown = ("_id", "status", "fence", "claim", "due_at", "next_retry_at", "error_type", "events")
+            lines.append(str({name: row.get(name) for name in shown}))
+            lines.append(self.probe.story(f"push-notification/{row['_id']}"))
+        return lines
 
     # What is recorded
 
     def rows(self) -> list[Document]:
-        return list(self._mongodb[self.database]["push_notifications"].find())
+        return list(self._notifications.find())
 
     def row(self, notification_id: str) -> Document:
-        return next(row for row in self.rows() if str(row["_id"]) == notification_id)
+        row = self._notifications.find_one({"_id": ObjectId(notification_id)})
+        assert row is not None
+        return row
 
     def device(self, device_id: str) -> Document:
         return next(device for device in self.devices() if str(device["_id"]) == device_id)
@@ -241,8 +259,15 @@ class FaultRoom:
         return list(self._mongodb[self.database]["devices"].find())
 
     def due_count(self) -> int:
-        due = {"$expr": {"$lte": [{"$ifNull": ["$due_at", "$$REMOVE"]}, "$$NOW"]}, "due_at": {"$exists": True}}
-        return self._mongodb[self.database]["push_notifications"].count_documents(due)
+        due = {
+            "$expr": {"$lte": [{"$ifNull": ["$due_at", "$$REMOVE"]}, "$$NOW"]},
+            "due_at": {"$exists": True},
+        }
+        return self._notifications.count_documents(due)
+
+    def open_count(self) -> int:
+        """How many rows are not final."""
+        return self._notifications.count_documents(UNSETTLED)
 
     def audit(self) -> list[AuditEntry]:
         """What the simulator accepted for this room."""
@@ -250,9 +275,7 @@ class FaultRoom:
         return [entry for entry in entries if self.address_mark in entry["target"]]
 
     def wait_for_status(self, notification_id: str, status: str, within_seconds: float = 20.0) -> Document:
-        eventually(
-            lambda: self.row(notification_id)["status"] == status, within_seconds=within_seconds
-        )
+        eventually(lambda: self.row(notification_id)["status"] == status, within_seconds=within_seconds)
         return self.row(notification_id)
 
     def wait_for_audit(self, count: int, within_seconds: float = 20.0) -> None:

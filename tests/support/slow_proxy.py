@@ -65,9 +65,7 @@ class SlowProxy:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _pass_on(
-        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, slow: bool
-    ) -> None:
+    async def _pass_on(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, slow: bool) -> None:
         try:
             while data := await source.read(CHUNK_BYTES):
                 if slow and self.delay_seconds:

@@ -30,9 +30,7 @@ def test_fault_05_killed_between_the_row_and_the_start(room: FaultRoom) -> None:
 
 
 @pytest.mark.parametrize(("while_sending", "accepted"), [(True, 2), (False, 1)])
-def test_fault_06_killed_after_the_eager_start(
-    room: FaultRoom, while_sending: bool, accepted: int
-) -> None:
+def test_fault_06_killed_after_the_eager_start(room: FaultRoom, while_sending: bool, accepted: int) -> None:
     """The workflow ran in the killed process: a worker is given it after the task's timeout."""
     heir = room.worker()
     if while_sending:
@@ -40,9 +38,7 @@ def test_fault_06_killed_after_the_eager_start(
     else:
         room.simulator.set_oauth(delay_ms=8_000, times=1)
     caller = room.caller(account_id="caller", immediate=True, idempotency_key=None)
-    room.wait_until(
-        lambda: any(row["status"] == "processing" for row in room.rows()), within_seconds=40
-    )
+    room.wait_until(lambda: any(row["status"] == "processing" for row in room.rows()), within_seconds=40)
     if while_sending:
         room.wait_for_audit(1)
     caller.kill()

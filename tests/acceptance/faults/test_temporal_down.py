@@ -35,9 +35,7 @@ def test_fault_10_temporal_restarts_during_a_scan(fresh_room: FaultRoom) -> None
         assert len(room.audit()) < ROWS
         room.stack.servers["temporal"].restart()
         scanning.result()
-    room.wait_until(
-        lambda: all(row["status"] == "sent" for row in room.rows()), within_seconds=60
-    )
+    room.wait_until(lambda: all(row["status"] == "sent" for row in room.rows()), within_seconds=60)
 
     assert len(room.audit()) == ROWS
     assert unknown_sends(room.rows()) == 0
