@@ -14,7 +14,6 @@ from modules.application.errors import ConfigurationError, ServiceError
 
 if TYPE_CHECKING:
     from modules.application.event_loop_thread import EventLoopThread
-    from modules.application.mongo_database import MongoDatabase
     from modules.config.types import Settings
 
 # Expiry and leases use the database's clock; what people compare them with is this host's.
@@ -66,22 +65,31 @@ async def _finding(check: str, remedy: str, work: Callable[[], Awaitable[Finding
     try:
         found = await work()
     except ServiceError as error:
-        where = f"{error.field}: " if error.field else ""
-        return Finding(check=check, ok=False, detail=f"{where}{error.reason} ({error.code})", remedy=remedy)
+        return Finding(check=check, ok=False, detail=_in_words(error), remedy=remedy)
     except Exception as error:  # noqa: BLE001  a check that breaks must not keep the others from being made
         return Finding(check=check, ok=False, detail=f"unexpected {type(error).__name__}", remedy=remedy)
     return found if isinstance(found, Finding) else Finding(check=check, ok=True, detail=found)
 
 
+def _in_words(error: ServiceError) -> str:
+    where = f"{error.field}: " if error.field else ""
+    return f"{where}{error.reason} ({error.code})"
+
+
 async def _check_database(settings: Settings) -> list[Finding]:
+    from modules.application.mongo_database import MongoDatabase
+
     remedy = "start MongoDB 6.0 or newer as a replica set, or mend MONGODB_URI"
-    opened: list[MongoDatabase] = []
+    # The driver looks for a server until the operation's time is up; who asks a doctor waits less.
+    patience_seconds = settings.mongodb.server_selection_timeout_seconds
+    impatient = settings.mongodb.model_copy(update={"operation_timeout_seconds": patience_seconds})
+    try:
+        database = MongoDatabase(impatient)
+    except ConfigurationError as error:
+        return [Finding(check="mongodb", ok=False, detail=_in_words(error), remedy=remedy)]
 
     async def mongodb() -> Finding | str:
-        from modules.application.mongo_database import MongoDatabase
-
-        opened.append(MongoDatabase(settings.mongodb))
-        hello = await opened[0].ping()
+        hello = await database.ping()
         name = hello.get("setName")
         if name is None:
             detail, advice = "it is no replica set", "start mongod with --replSet and run rs.initiate()"
@@ -92,9 +100,7 @@ async def _check_database(settings: Settings) -> list[Finding]:
         return f"primary of replica set {name}, database {settings.mongodb.database}"
 
     async def clock() -> Finding | str:
-        if not opened:
-            raise ServiceError(code="not_compared", reason="the database's clock cannot be read")
-        theirs = await opened[0].clock.now()
+        theirs = await database.clock.now()
         ours = datetime.now(UTC)
         skew_seconds = (ours - theirs).total_seconds()
         if abs(skew_seconds) > MAX_CLOCK_SKEW_SECONDS:
@@ -106,11 +112,15 @@ async def _check_database(settings: Settings) -> list[Finding]:
             )
         return f"this host is {skew_seconds:+.2f} s from the database"
 
-    found = [await _finding("mongodb", remedy, mongodb)]
-    found.append(await _finding("clock", "mend MongoDB first, its clock is the one that counts", clock))
-    for database in opened:
+    try:
+        return list(
+            await asyncio.gather(
+                _finding("mongodb", remedy, mongodb),
+                _finding("clock", "mend MongoDB first, its clock is the one that counts", clock),
+            )
+        )
+    finally:
         await database.close()
-    return found
 
 
 async def _check_temporal(settings: Settings, loop_thread: EventLoopThread) -> list[Finding]:

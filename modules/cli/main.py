@@ -64,8 +64,8 @@ def run(arguments: Sequence[str]) -> int:
         output.choose_json("--json" in arguments)
         output.show_problems(code="usage", reason=_usage_reason(error))
         return ExitCode.USAGE
-    except BrokenPipeError:
-        # What reads our output has gone; there is nobody to tell.
+    except (BrokenPipeError, SystemExit):
+        # What reads our output has gone, which rich answers with SystemExit; there is nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.BROKEN_PIPE
     except Exception as error:  # noqa: BLE001  its message may hold a token or a body and is not shown

@@ -38,9 +38,9 @@ def worker(_json: JsonOption = False) -> None:
 
     Ends with 3 when MongoDB or Temporal cannot be reached at the start, so that a supervisor starts it again.
     """
-    from modules.config.config_service import ConfigService
-
     with StopSignals() as signals, suppress(StopRequested):
+        from modules.config.config_service import ConfigService
+
         settings = ConfigService.load()
         with serving(settings, signals):
             signals.ready()

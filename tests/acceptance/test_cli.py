@@ -95,7 +95,7 @@ def test_an_immediate_push_is_sent_shown_and_listed(
     assert (sent["status"], sent["accepted_by_devices"]) == ("sent", 1)
     shown = notifications.json("show", sent["notification_id"])
     assert [each["device_id"] for each in shown["devices"]] == [device["id"]]
-    assert [each["event"] for each in shown["timeline"]][0] == "accepted"
+    assert shown["timeline"][0]["event"] == "accepted"
     link = f"/namespaces/default/workflows/push-notification%2F{sent['notification_id']}"
     assert shown["web_ui"] == f"{stack.ui_url}{link}"
     for_people = notifications.run("show", sent["notification_id"])
@@ -254,15 +254,24 @@ def test_a_second_signal_ends_a_worker_at_once(
     assert worker.ended().code in (128 + signal.SIGTERM, 0)
 
 
-def test_ctrl_c_is_exit_code_130_without_a_traceback(notifications: CommandLine, account: str) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "number", "code"),
+    [
+        (("list", "--account", "a"), signal.SIGINT, 130),
+        (("worker",), signal.SIGTERM, 0),
+    ],
+)
+def test_a_signal_while_a_server_is_silent_ends_without_a_traceback(
+    notifications: CommandLine, arguments: tuple[str, ...], number: signal.Signals, code: int
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         uri = f"mongodb://127.0.0.1:{silent.getsockname()[1]}/?replicaSet=rs0"
-        with notifications.using(MONGODB_URI=uri).start("list", "--account", account) as command:
+        with notifications.using(MONGODB_URI=uri).start(*arguments) as command:
             connection, _ = silent.accept()
-            command.signal(signal.SIGINT)
+            command.signal(number)
             ended = command.ended()
             connection.close()
-    assert (ended.code, ended.output) == (130, "")
+    assert (ended.code, ended.output) == (code, "")
     assert "Traceback" not in ended.errors
 
 
