@@ -27,6 +27,9 @@ from simulator.fcm_simulator import FcmSimulator
 
 # What was observed of FCM's own servers.
 MAX_CONCURRENT_STREAMS = 100
+# Room for the bodies of all streams at once: HTTP/2's default of 65,535 bytes would hold up a sender's burst.
+WINDOW_BYTES = 1_048_576
+DEFAULT_WINDOW_BYTES = 65_535
 DRIP_SECONDS = 1.0
 # How long a client may take to leave after a GOAWAY; closing at once could destroy answers it has not read.
 LINGER_SECONDS = 2.0
@@ -60,7 +63,11 @@ class Http2Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._http2 = H2Connection(_CONFIG)
         self._http2.local_settings = Settings(
-            client=False, initial_values={SettingCodes.MAX_CONCURRENT_STREAMS: MAX_CONCURRENT_STREAMS}
+            client=False,
+            initial_values={
+                SettingCodes.MAX_CONCURRENT_STREAMS: MAX_CONCURRENT_STREAMS,
+                SettingCodes.INITIAL_WINDOW_SIZE: WINDOW_BYTES,
+            },
         )
         self._streams: dict[int, _Stream] = {}
         self._client = ""
@@ -74,6 +81,7 @@ class Http2Connection(asyncio.Protocol):
         self._transport = transport
         self._client = transport.get_extra_info("peername")[0]
         self._http2.initiate_connection()
+        self._http2.increment_flow_control_window(WINDOW_BYTES - DEFAULT_WINDOW_BYTES)
         self._flush()
 
     def connection_lost(self, _error: Exception | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import jwt
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from simulator.exchange import Answer, Request
 from simulator.fcm_simulator import FcmSimulator
@@ -30,6 +32,12 @@ def make_request(method: str, path: str, body: bytes = b"", **headers: str) -> R
     return Request(method, path, headers, body, "HTTP/2", "127.0.0.1")
 
 
+@functools.cache
+def load_key(pem: str) -> Any:
+    """Loading a key from its text takes longer than any test."""
+    return load_pem_private_key(pem.encode(), password=None)
+
+
 def make_assertion(folder: Path, *, project: str = PROJECT, key: Any = None, **over: Any) -> str:
     """A signed assertion for the token endpoint; a claim that is None is left out."""
     account = json.loads((folder / PROJECTS[project]).read_text())
@@ -43,7 +51,7 @@ def make_assertion(folder: Path, *, project: str = PROJECT, key: Any = None, **o
         **over,
     }
     given = {name: value for name, value in claims.items() if value is not None}
-    return jwt.encode(given, key or account["private_key"], algorithm="RS256")
+    return jwt.encode(given, key or load_key(account["private_key"]), algorithm="RS256")
 
 
 def ask_token(simulator: FcmSimulator, **form: str) -> Answer:

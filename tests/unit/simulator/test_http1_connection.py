@@ -151,7 +151,6 @@ async def test_a_client_that_waits_for_leave_gets_it(client: Http1Client) -> Non
 
 async def test_a_lost_connection_ends_its_timers(client: Http1Client) -> None:
     client.connection.data_received(client.request("sim-ok+delay=1-x"))
-    client.transport.close()
     client.connection.connection_lost(None)
     await let_timers_run()
     assert client.responses() == []

@@ -55,6 +55,14 @@ async def test_a_body_may_come_in_pieces(client: Http2Client, simulator: FcmSimu
     assert accepted_targets(simulator) == ["second", "first"]
 
 
+async def test_the_clients_window_is_opened_again_as_bodies_are_read(client: Http2Client) -> None:
+    streams = []
+    for _ in range(2 * http2_connection.WINDOW_BYTES // 300_000):
+        streams += [client.send("t" * 3000) for _ in range(100)]
+        client.exchange()
+    assert client.ended == set(streams)
+
+
 async def test_a_large_answer_waits_for_the_clients_window(
     simulator: FcmSimulator, access_token: str
 ) -> None:
@@ -119,6 +127,19 @@ async def test_goaway_answers_what_came_before_and_never_reads_what_comes_after(
     assert after not in client.statuses
     assert accepted_targets(simulator) == ["before", "sim-goaway-1"]
     assert Control(simulator).get("audit/stats")["requests"] == 2
+
+
+async def test_a_stream_above_the_goaway_is_not_read_though_it_was_open(
+    client: Http2Client, simulator: FcmSimulator
+) -> None:
+    last, above = client.open(), client.open()
+    client.finish(last, "sim-goaway-1")
+    client.exchange()
+    client.finish(above, "above")
+    client.exchange()
+    assert client.goaway == (ErrorCodes.NO_ERROR, last)
+    assert client.ended == {last}
+    assert accepted_targets(simulator) == ["sim-goaway-1"]
 
 
 async def test_a_stream_below_the_goaway_is_still_answered(
@@ -206,7 +227,6 @@ async def test_hang_leaves_the_stream_open(client: Http2Client, simulator: FcmSi
 async def test_a_lost_connection_ends_its_timers(client: Http2Client) -> None:
     client.send("sim-ok+delay=1-x")
     client.exchange()
-    client.transport.close()
     client.connection.connection_lost(None)
     await let_timers_run()
     assert client.transport.take() == b""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from firebase_admin import messaging
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.message_schema import TARGET_KINDS
@@ -57,6 +57,37 @@ def test_validate_only_is_read_under_both_names(name: str) -> None:
     assert parse(make_message(), **{name: True}).validate_only
 
 
+def make_android_notification() -> messaging.AndroidNotification:
+    return messaging.AndroidNotification(
+        title="t",
+        body="b",
+        icon="i",
+        color="#112233",
+        sound="s",
+        tag="g",
+        click_action="a",
+        body_loc_key="k",
+        body_loc_args=["1"],
+        title_loc_key="k",
+        title_loc_args=["1"],
+        channel_id="c",
+        image="https://i",
+        ticker="t",
+        sticky=True,
+        event_timestamp=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+        local_only=True,
+        priority="max",
+        vibrate_timings_millis=[1, 1500],
+        default_vibrate_timings=True,
+        default_sound=True,
+        light_settings=messaging.LightSettings("#11223344", 1, 1000),
+        default_light_settings=True,
+        visibility="secret",
+        notification_count=3,
+        proxy="if_priority_lowered",
+    )
+
+
 def test_everything_that_firebase_admin_can_encode_is_known() -> None:
     message = messaging.Message(
         fid="installation",
@@ -72,34 +103,7 @@ def test_everything_that_firebase_admin_can_encode_is_known() -> None:
             direct_boot_ok=True,
             bandwidth_constrained_ok=True,
             restricted_satellite_ok=True,
-            notification=messaging.AndroidNotification(
-                title="t",
-                body="b",
-                icon="i",
-                color="#112233",
-                sound="s",
-                tag="g",
-                click_action="a",
-                body_loc_key="k",
-                body_loc_args=["1"],
-                title_loc_key="k",
-                title_loc_args=["1"],
-                channel_id="c",
-                image="https://i",
-                ticker="t",
-                sticky=True,
-                event_timestamp=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
-                local_only=True,
-                priority="max",
-                vibrate_timings_millis=[1, 1500],
-                default_vibrate_timings=True,
-                default_sound=True,
-                light_settings=messaging.LightSettings("#11223344", 1, 1000),
-                default_light_settings=True,
-                visibility="secret",
-                notification_count=3,
-                proxy="if_priority_lowered",
-            ),
+            notification=make_android_notification(),
         ),
         apns=messaging.APNSConfig(
             headers={"apns-collapse-id": "x"},
@@ -289,6 +293,7 @@ def test_the_limit_is_exact(kind: str, limit: int, letter: str) -> None:
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(texts, texts, max_size=5), st.sampled_from(TARGET_KINDS), st.text("abc", min_size=1))
 def test_the_size_is_that_of_what_is_sent_without_its_target(
     data: dict[str, str], kind: str, target: str
@@ -311,6 +316,7 @@ known_names = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(
     st.binary() | st.dictionaries(known_names, json_values).map(lambda m: json.dumps({"message": m}).encode())
 )

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -83,6 +84,15 @@ def test_another_key_is_refused(simulator: FcmSimulator, folder: Path) -> None:
     stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     answer = ask_token(simulator, assertion=make_assertion(folder, key=stranger))
     assert (answer.status, refusal_of(answer)) == (400, ("invalid_grant", "Invalid JWT Signature."))
+
+
+@pytest.mark.parametrize(("algorithm", "key"), [("none", ""), ("HS256", "x" * 32)])
+def test_another_algorithm_is_refused(
+    simulator: FcmSimulator, folder: Path, algorithm: str, key: str
+) -> None:
+    claims = jwt.decode(make_assertion(folder), options={"verify_signature": False})
+    answer = ask_token(simulator, assertion=jwt.encode(claims, key, algorithm=algorithm))
+    assert refusal_of(answer) == ("invalid_grant", "Invalid JWT Signature.")
 
 
 def test_the_key_of_another_project_is_refused(simulator: FcmSimulator, folder: Path) -> None:
