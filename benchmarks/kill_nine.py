@@ -1,4 +1,4 @@
-"""Kills a worker with SIGKILL at a random moment under queued rows, again and again, and checks the invariant."""
+"""Kills a worker (SIGKILL) at a random moment under queued rows, over and over, and checks the invariant."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class KillNine:
 
     def run(self, seed: int) -> KillNineResult:
         """Queue rows, trigger the scan, kill when a random number of them is accepted, wait for the end."""
-        chance = random.Random(seed)  # noqa: S311 - a moment, not a secret
+        chance = random.Random(seed)
         killed_after = chance.randrange(self._rows)
         jitter_seconds = chance.uniform(0, JITTER_SECONDS)
         victim = chance.randrange(WORKERS)

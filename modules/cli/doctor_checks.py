@@ -171,13 +171,6 @@ async def _check_providers(settings: Settings, loop_thread: EventLoopThread) -> 
     async def unneeded(*_: Any, **__: Any) -> None:
         raise ServiceError(code="not_sent", reason="a doctor sends nothing")
 
-    await NotificationService.start(
-        database=cast(MongoDatabase, _NoDatabase()),
-        loop_thread=loop_thread,
-        settings=settings,
-        run_worker=unneeded,
-    )
-
     def checking(app_id: str) -> Callable[[], Awaitable[str]]:
         async def check() -> str:
             await NotificationService.check_provider_async(app_id=app_id)
@@ -186,6 +179,15 @@ async def _check_providers(settings: Settings, loop_thread: EventLoopThread) -> 
         return check
 
     remedy = "mend the service account file, FCM_CREDENTIALS_PATH, FCM_ENDPOINT or FCM_CA_FILE"
+    try:
+        await NotificationService.start(
+            database=cast(MongoDatabase, _NoDatabase()),
+            loop_thread=loop_thread,
+            settings=settings,
+            run_worker=unneeded,
+        )
+    except ServiceError as error:
+        return [Finding(check="fcm", ok=False, detail=_in_words(error), remedy=remedy)]
     try:
         return list(await asyncio.gather(*(_finding(f"fcm:{app}", remedy, checking(app)) for app in apps)))
     finally:

@@ -15,12 +15,14 @@ from modules.cli.stop_signals import StopRequested, StopSignals
 
 def bootstrap_command(_json: JsonOption = False) -> None:
     """Create or update collections, indexes, search attributes and the schedule; safe to repeat."""
-    with application("caller") as opened:
+    with application() as opened:
         from modules.application.application_service import ApplicationService
+        from modules.notification.workers.push_notifications_worker import PushNotificationsWorker
 
-        # A caller starts without Temporal; this command is not done without it.
-        opened.loop_thread.run(ApplicationService.check_async())
         settings = opened.settings
+        ApplicationService.schedule_worker_as_cron(
+            cls=PushNotificationsWorker, cron_schedule=settings.scan.cron
+        )
     show_fields(
         {
             "bootstrap": "ok",

@@ -42,7 +42,7 @@ def serving(settings: Settings, signals: StopSignals) -> Iterator[Application]:
     application = bootstrap(settings, role=Role.WORKER)
     try:
         if settings.metrics.port is not None:
-            _serve_metrics(settings.metrics.port)
+            _serve_metrics(settings.metrics.host, settings.metrics.port)
         application.loop_thread.run(ApplicationService.wait_polling_async())
         threading.Thread(
             target=_watch, args=(application, signals), name="watch-serving", daemon=True
@@ -72,11 +72,11 @@ def _watch(application: Application, signals: StopSignals) -> None:
     signals.failed(WorkerEndedError(cause))
 
 
-def _serve_metrics(port: int) -> None:
+def _serve_metrics(host: str, port: int) -> None:
     from prometheus_client import start_http_server
 
     try:
-        start_http_server(port)
+        start_http_server(port, addr=host)
     except OSError as error:
         raise ConfigurationError(
             code="metrics_port_unusable", field="metrics.port", reason=f"port {port}: {error.strerror}"

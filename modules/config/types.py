@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 PositiveSeconds = Annotated[float, Field(gt=0)]
 DEFAULT_APP_ID = "default"
@@ -39,6 +39,12 @@ class TemporalSettings(_Section):
     task_queue_prefix: Annotated[str, Field(min_length=1)]
     ui_url: str | None
     tls: TemporalTlsSettings
+
+    @model_validator(mode="after")
+    def _key_needs_tls(self) -> Self:
+        if self.api_key is not None and not self.tls.enabled:
+            raise ValueError("api_key needs tls.enabled: it would travel in clear text")
+        return self
 
 
 class FcmAppSettings(_Section):
@@ -107,6 +113,9 @@ class LoggingSettings(_Section):
 
 
 class MetricsSettings(_Section):
+    """`port` None serves no metrics; `host` is the interface they are served on."""
+
+    host: Annotated[str, Field(min_length=1)]
     port: Annotated[int, Field(ge=1, le=65535)] | None
 
 

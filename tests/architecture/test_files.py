@@ -106,9 +106,15 @@ def test_firebase_admins_private_parts_are_not_used() -> None:
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("firebase_admin"):
                 names = [node.module or "", *(alias.name for alias in node.names)]
                 assert not any(part.startswith("_") for name in names for part in name.split("."))
-            if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
+            if (
+                isinstance(node, ast.Attribute)
+                and node.attr.startswith("_")
+                and not node.attr.startswith("__")
+            ):
                 owner = ast.unparse(node.value).split(".")[0]
-                assert owner not in ("messaging", "credentials", "firebase_admin", "exceptions"), relative(path)
+                assert owner not in ("messaging", "credentials", "firebase_admin", "exceptions"), relative(
+                    path
+                )
 
 
 def test_tests_do_not_sleep_to_wait_and_do_not_skip() -> None:

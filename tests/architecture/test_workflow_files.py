@@ -55,7 +55,7 @@ def test_workflow_files_load_neither_mongodb_nor_firebase(path: Path) -> None:
     ids=lambda cls: cls.__name__,
 )
 def test_what_travels_through_temporal_has_no_place_for_content(cls: type) -> None:
-    names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    names = {field.name for field in dataclasses.fields(cls)}
     assert names
     assert not names & CONTENT_FIELDS
     hints = typing.get_type_hints(cls)

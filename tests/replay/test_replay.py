@@ -1,4 +1,4 @@
-"""Runs that were under way when the code changed go on: every captured history replays, a mutant's does not."""
+"""Runs under way when the code changes go on: every captured history replays, and refuses a mutant."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ async def test_history_replays(path: Path) -> None:
 
 def test_every_worker_class_has_a_history() -> None:
     recorded = {
-        json.loads(path.read_text())["events"][0]["workflowExecutionStartedEventAttributes"]["workflowType"]["name"]
+        json.loads(path.read_text())["events"][0]["workflowExecutionStartedEventAttributes"]["workflowType"][
+            "name"
+        ]
         for path in HISTORIES
     }
     assert recorded == {worker.__name__ for worker in WORKERS}

@@ -1,4 +1,4 @@
-"""What must hold after every fault: rows final, the provider's audit explained by the rows, nothing leaked."""
+"""What must hold after every fault: rows final, the audit explained by the rows, nothing leaked."""
 
 from __future__ import annotations
 

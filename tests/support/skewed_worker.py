@@ -1,4 +1,4 @@
-"""The worker's own entry in a process whose clock is off: `python -m tests.support.skewed_worker <seconds>`."""
+"""The worker's own entry in a process whose clock is off by the seconds given as its argument."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Self
+from typing import Any, Self
 
 from temporalio.api.enums.v1 import EventType, TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
@@ -53,6 +53,10 @@ class TemporalProbe:
         """How many runs this task queue has seen."""
         return self._loop.run(self._count(task_queue))
 
+    def activity_inputs(self, task_queue: str, activity: str) -> list[Any]:
+        """What an activity was given, each time it was scheduled in the newest run of this task queue."""
+        return self._loop.run(self._activity_inputs(task_queue, activity))
+
     def histories(self, task_queues: Iterable[str], limit: int) -> list[str]:
         """The newest histories of these task queues, each as JSON with its payloads decoded."""
         return self._loop.run(self._histories(list(task_queues), limit))
@@ -98,6 +102,18 @@ class TemporalProbe:
 
     async def _count(self, task_queue: str) -> int:
         return (await self._client.count_workflows(f"TaskQueue = '{task_queue}'")).count
+
+    async def _activity_inputs(self, task_queue: str, activity: str) -> list[Any]:
+        inputs = []
+        async for execution in self._client.list_workflows(f"TaskQueue = '{task_queue}'", limit=1):
+            history = await self._client.get_workflow_handle(
+                execution.id, run_id=execution.run_id
+            ).fetch_history()
+            for event in history.events:
+                scheduled = event.activity_task_scheduled_event_attributes
+                if scheduled.activity_type.name == activity:
+                    inputs.append(json.loads(scheduled.input.payloads[0].data))
+        return inputs
 
     async def _histories(self, task_queues: list[str], limit: int) -> list[str]:
         found = []

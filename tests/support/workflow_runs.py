@@ -14,6 +14,7 @@ from bson import ObjectId
 from temporalio import activity
 from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from modules.application.internals.temporal_gateway import TemporalGateway
 from modules.application.internals.worker_runtime import WorkerRuntime
@@ -95,14 +96,13 @@ class WorkflowRuns:
     async def serving(
         self, *activities: Callable[..., Any], lane: Lane = Lane.IMMEDIATE, sandboxed: bool = True
     ) -> AsyncIterator[None]:
-        """Serve a lane with these activities; `sandboxed` False lets a test patch the workflow's constants."""
-        runner = {} if sandboxed else {"workflow_runner": UnsandboxedWorkflowRunner()}
+        """Serve a lane with these activities; `sandboxed` False lets constants be patched."""
         async with Worker(
             self.client,
             task_queue=self.runtime.task_queue(lane),
             workflows=WORKERS,
             activities=activities,
-            **runner,
+            workflow_runner=SandboxedWorkflowRunner() if sandboxed else UnsandboxedWorkflowRunner(),
         ):
             yield
 

@@ -90,9 +90,7 @@ async def test_two_runs_for_one_row_never_exist(runs: WorkflowRuns) -> None:
 
 
 @pytest.mark.parametrize(("priority", "lane"), [("immediate", Lane.IMMEDIATE), ("normal", Lane.NORMAL)])
-async def test_an_operator_finds_it_by_id_and_account(
-    runs: WorkflowRuns, priority: str, lane: Lane
-) -> None:
+async def test_an_operator_finds_it_by_id_and_account(runs: WorkflowRuns, priority: str, lane: Lane) -> None:
     params = make_worker_params(priority=priority)
     delivery = ScriptedDelivery([SENT])
     async with runs.serving(delivery.deliver, lane=lane):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from temporalio.api.sdk.v1 import WorkflowMetadata
-from temporalio.client import ScheduleOverlapPolicy
+from temporalio.client import ScheduleActionStartWorkflow, ScheduleOverlapPolicy
 
 from modules.application.worker import Lane
 from modules.notification.workers import push_notifications_worker
@@ -69,7 +69,8 @@ async def test_the_schedule_is_created_once_and_brought_up_to_date(runs: Workflo
     assert every_five.policy.overlap is ScheduleOverlapPolicy.SKIP
     minutes = [(each.start, each.end, each.step) for each in every_five.spec.calendars[0].minute]
     assert minutes == [(0, 59, 5)]
-    assert every_five.action.task_queue == runs.runtime.task_queue(Lane.MASTER)  # type: ignore[union-attr]
+    assert isinstance(every_five.action, ScheduleActionStartWorkflow)
+    assert every_five.action.task_queue == runs.runtime.task_queue(Lane.MASTER)
 
     assert await runs.runtime.schedule_as_cron(PushNotificationsWorker, "7 * * * *") == first
     updated = (await handle.describe()).schedule

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from pymongo import MongoClient
 from pymongo.collection import Collection
-from temporalio.client import Client, WorkflowHistory
+from temporalio.client import Client, ScheduleActionExecutionStartWorkflow, WorkflowHistory
 
 from bootstrap import Application, Role, bootstrap
 from modules.application.application_service import ApplicationService
@@ -83,13 +83,16 @@ async def histories_of(application: Application, ids: list[str]) -> dict[str, Wo
     settings = application.settings.temporal
     client = await Client.connect(settings.address, namespace=settings.namespace)
     found = {
-        notification_id: await client.get_workflow_handle(f"push-notification/{notification_id}").fetch_history()
+        notification_id: await client.get_workflow_handle(
+            f"push-notification/{notification_id}"
+        ).fetch_history()
         for notification_id in ids
     }
     schedule = client.get_schedule_handle(f"{settings.task_queue_prefix}-push-notifications")
     for action in (await schedule.describe()).info.recent_actions:
         started = action.action
-        handle = client.get_workflow_handle(started.workflow_id)  # type: ignore[union-attr]
+        assert isinstance(started, ScheduleActionExecutionStartWorkflow)
+        handle = client.get_workflow_handle(started.workflow_id)
         found[f"scan {handle.id}"] = await handle.fetch_history()
     await delete_schedules(client, settings.task_queue_prefix)
     return found

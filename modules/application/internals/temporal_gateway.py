@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
@@ -16,6 +17,7 @@ from modules.application.errors import ConfigurationError, UnavailableError
 from modules.config.types import TemporalSettings, TemporalTlsSettings
 
 SEARCH_ATTRIBUTE_WAIT_SECONDS = 30.0
+FAILURE_HOLDS_SECONDS = 1.0
 _log = structlog.get_logger()
 # What a server answers that manages search attributes elsewhere (Temporal Cloud) or forbids it to us.
 _NOT_OURS_TO_ADD = (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED)
@@ -37,23 +39,39 @@ class TemporalGateway:
         self._client: Client | None = None
         self._lock = asyncio.Lock()
         self._hooks: list[Callable[[Client], Awaitable[None]]] = []
+        self._failure: TemporalUnavailableError | None = None
+        self._failed_until = 0.0
 
     def on_connected(self, hook: Callable[[Client], Awaitable[None]]) -> None:
         """Have `hook` awaited with the client once connected; call before the first `client()`."""
         self._hooks.append(hook)
 
     async def client(self) -> Client:
-        """The connected client; raises TemporalUnavailableError or ConfigurationError."""
+        """The connected client; raises TemporalUnavailableError or ConfigurationError.
+
+        After a failure, callers that come within FAILURE_HOLDS_SECONDS get the same one: they do not queue up
+        to wait for a silent server one after the other.
+        """
         if self._client is not None:
             return self._client
         async with self._lock:
             if self._client is None:
-                client = await self._connect()
-                await self._ensure_search_attributes(client)
-                for hook in self._hooks:
-                    await hook(client)
-                self._client = client
+                if self._failure is not None and time.monotonic() < self._failed_until:
+                    raise TemporalUnavailableError(self._failure.reason)
+                try:
+                    self._client = await self._open()
+                except TemporalUnavailableError as error:
+                    self._failure = error
+                    self._failed_until = time.monotonic() + FAILURE_HOLDS_SECONDS
+                    raise
         return self._client
+
+    async def _open(self) -> Client:
+        client = await self._connect()
+        await self._ensure_search_attributes(client)
+        for hook in self._hooks:
+            await hook(client)
+        return client
 
     async def _connect(self) -> Client:
         settings = self._settings
@@ -107,6 +125,8 @@ class TemporalGateway:
                 request, timeout=self._rpc_timeout()
             )
         except RPCError as error:
+            if error.status in _NOT_OURS_TO_ADD:
+                return set(self._search_attributes)
             raise TemporalUnavailableError("search attributes could not be read") from error
         return set(answer.custom_attributes)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -176,8 +177,10 @@ class WorkerRuntime:
             await client.create_schedule(schedule_id, schedule, rpc_timeout=timeout)
         except ScheduleAlreadyRunningError:
 
-            def replaced(_: ScheduleUpdateInput) -> ScheduleUpdate:
-                return ScheduleUpdate(schedule=schedule)
+            def replaced(current: ScheduleUpdateInput) -> ScheduleUpdate:
+                # An operator's pause outlives every start of a worker.
+                kept = dataclasses.replace(schedule, state=current.description.schedule.state)
+                return ScheduleUpdate(schedule=kept)
 
             await client.get_schedule_handle(schedule_id).update(replaced, rpc_timeout=timeout)
         except RPCError as error:

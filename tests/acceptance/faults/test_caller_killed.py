@@ -36,12 +36,14 @@ def test_fault_06_killed_after_the_eager_start(room: FaultRoom, while_sending: b
     if while_sending:
         room.simulator.add_rule(effect="hang", times=1)
     else:
-        room.simulator.set_oauth(delay_ms=8_000, times=1)
+        # Tokens that are over at once, so that the send needs another one.
+        room.simulator.set_oauth(expires_in_seconds=1, delay_ms=3_000)
     caller = room.caller(account_id="caller", immediate=True, idempotency_key=None)
     room.wait_until(lambda: any(row["status"] == "processing" for row in room.rows()), within_seconds=40)
     if while_sending:
         room.wait_for_audit(1)
     caller.kill()
+    room.simulator.set_oauth()
     [row] = room.rows()
     workflow_id = f"push-notification/{row['_id']}"
     assert room.probe.was_taken_by(caller.pid, workflow_id)

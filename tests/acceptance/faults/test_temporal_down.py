@@ -10,6 +10,7 @@ import pytest
 from modules.application.errors import UnavailableError
 from modules.application.worker import Lane
 from modules.notification.errors import ImmediateSendDeferredError
+from modules.notification.workers.push_notifications_worker import START_ACTIVITY
 from tests.support.fault_room import FaultRoom
 from tests.support.invariant import unknown_sends
 
@@ -40,10 +41,11 @@ def test_fault_10_temporal_restarts_during_a_scan(fresh_room: FaultRoom) -> None
     assert len(room.audit()) == ROWS
     assert unknown_sends(room.rows()) == 0
     # The very run that was interrupted has done it, and only its first page began without a cursor.
-    assert room.probe.executions(room.task_queue(Lane.MASTER)) == 1
-    [history] = room.probe.histories([room.task_queue(Lane.MASTER)], 2)
-    print(history)
-    assert 0
+    master_queue = room.task_queue(Lane.MASTER)
+    assert room.probe.executions(master_queue) == 1
+    pages = room.probe.activity_inputs(master_queue, START_ACTIVITY)
+    assert len(pages) > 1
+    assert [page["cursor"] is None for page in pages] == [True] + [False] * (len(pages) - 1)
     room.assert_invariant()
 
 

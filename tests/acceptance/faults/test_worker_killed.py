@@ -56,6 +56,8 @@ def test_fault_02_killed_after_the_claim_before_the_send(room: FaultRoom) -> Non
     """The worker has claimed and waits for its access token; the lease runs out, the row is sent once."""
     [account] = room.accounts(1)
     notification_id = room.send(account)
+    # A token that is over at once, so that the send needs another one.
+    room.simulator.set_oauth(expires_in_seconds=1)
     victim = room.worker()
     room.simulator.set_oauth(delay_ms=TOKEN_DELAY_MS)
     room.start_worker(notification_id)

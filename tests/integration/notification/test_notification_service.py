@@ -129,7 +129,9 @@ BAD_CALLS: list[tuple[dict[str, Any], str]] = [
 
 
 class TestBadInput:
-    @pytest.mark.parametrize(("call", "field"), BAD_CALLS, ids=[str(number) for number in range(len(BAD_CALLS))])
+    @pytest.mark.parametrize(
+        ("call", "field"), BAD_CALLS, ids=[str(number) for number in range(len(BAD_CALLS))]
+    )
     @pytest.mark.parametrize("immediate", [False, True])
     def test_is_refused_with_code_field_and_reason_and_writes_nothing(
         self, service: PushService, call: dict[str, Any], field: str, immediate: bool

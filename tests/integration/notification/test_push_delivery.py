@@ -7,10 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import DeviceState
+from modules.local_stack.local_stack_service import LocalStack
+from modules.notification.notification_service import NotificationService
 from modules.notification.types import Outcome, OutcomePolicy, Status
 from modules.preference.preference_service import PreferenceService
-from tests.support.push_service import ACCOUNT, PushService
+from tests.support.push_service import ACCOUNT, PushService, push_service
 
 HOUR = timedelta(hours=1)
 
@@ -155,8 +158,6 @@ def test_what_a_lost_worker_may_have_sent_is_never_repeated_under_at_most_once(s
 
 
 async def _claim(service: PushService, notification_id: str) -> None:
-    from modules.notification.notification_service import NotificationService
-
     core = NotificationService._core
     row_id = service.stored(notification_id)["_id"]
     assert await core.writer.claim([row_id], owner="lost", lease_seconds=30)
@@ -184,8 +185,6 @@ def test_a_device_that_left_while_it_was_waited_for_is_not_waited_for_any_more(s
     device = service.register("UNAVAILABLE")
     notification_id = service.send()
     assert service.deliver(notification_id)[0].status is Status.PENDING
-    from modules.device_token.device_token_service import DeviceTokenService
-
     DeviceTokenService.deactivate_device(account_id=ACCOUNT, device_id=device.id)
     service.make_due(notification_id)
     (report,) = service.deliver(notification_id)
@@ -271,8 +270,6 @@ def test_the_collapse_id_is_the_rows_id(service: PushService) -> None:
 
 
 def test_a_receipt_takes_a_sent_row_to_delivered_once(service: PushService) -> None:
-    from modules.notification.notification_service import NotificationService
-
     service.register()
     notification_id = service.send()
     assert not NotificationService.record_delivered(notification_id=notification_id)
@@ -281,3 +278,18 @@ def test_a_receipt_takes_a_sent_row_to_delivered_once(service: PushService) -> N
     assert not NotificationService.record_delivered(notification_id=notification_id)
     row = service.read(notification_id)
     assert (row.status, row.delivered_at is not None) == (Status.DELIVERED, True)
+
+
+def test_a_slow_provider_keeps_its_lease(stack: LocalStack, database_name: str) -> None:
+    """The send takes two leases; whoever asks meanwhile finds the row claimed."""
+    with push_service(stack, database_name, DELIVERY_LEASE_SECONDS="1") as service:
+        service.register("ok+delay=2000")
+        notification_id = service.send()
+        with ThreadPoolExecutor(1) as threads:
+            first = threads.submit(service.deliver, notification_id)
+            while not first.done():
+                (report,) = service.deliver(notification_id)
+                assert report.status in (Status.PROCESSING, Status.SENT)
+        assert first.result()[0].status is Status.SENT
+        assert len(service.accepted()) == 1
+        assert service.stored(notification_id)["fence"] == 1

@@ -325,9 +325,7 @@ class TestExpire:
         row = await claim_one(writer, (await writer.create(make_push())).id)
         settled = make_settled(row)
         devices = (*settled.settlement.devices, *make_settled(row, Status.PENDING).settlement.devices)
-        await writer.settle(
-            [make_settled(row, Status.PENDING, devices=devices)], now=datetime.now(UTC)
-        )
+        await writer.settle([make_settled(row, Status.PENDING, devices=devices)], now=datetime.now(UTC))
         let_expire(rows, row.id)
         assert await writer.expire_overdue(limit=10) == 1
         document = stored(rows, row.id)
@@ -370,9 +368,7 @@ class TestCancelAndDeliver:
         assert not await writer.cancel(row.id)
         assert stored(rows, row.id)["active"] is True
 
-    async def test_either_the_cancel_or_the_claim_wins(
-        self, writer: PushNotificationWriter
-    ) -> None:
+    async def test_either_the_cancel_or_the_claim_wins(self, writer: PushNotificationWriter) -> None:
         for _ in range(20):
             row = await writer.create(make_push())
             cancelled, claimed = await asyncio.gather(
@@ -414,9 +410,7 @@ class TestRead:
         assert error.value.code == "push_notification_not_found"
 
     @pytest.mark.parametrize("not_text", [None, 7, b"twelve bytes", b"x" * 24])
-    async def test_what_is_no_text_is_not_found(
-        self, reader: PushNotificationReader, not_text: Any
-    ) -> None:
+    async def test_what_is_no_text_is_not_found(self, reader: PushNotificationReader, not_text: Any) -> None:
         with pytest.raises(PushNotificationNotFoundError):
             await reader.get(not_text)
 
@@ -453,7 +447,10 @@ class TestRead:
         held = await claim_one(writer, (await writer.create(make_push())).id)
         let_lease_run_out(rows, lost.id)
         page = (await reader.due_page(after=None, until=None, limit=10)).rows
-        assert {row.notification_id: row.reclaimed for row in page} == {str(new.id): False, str(lost.id): True}
+        assert {row.notification_id: row.reclaimed for row in page} == {
+            str(new.id): False,
+            str(lost.id): True,
+        }
         assert str(held.id) not in {row.notification_id for row in page}
 
     async def test_a_scan_sees_nothing_that_became_due_after_it_began(

@@ -70,7 +70,7 @@ async def test_the_retention_follows_the_setting(
         {"last_transition": ...},
         {"active": False},
     ],
-    ids=lambda over: "-".join(over),
+    ids="-".join,
 )
 async def test_a_row_that_is_not_one_is_refused(
     repository: PushNotificationRepository, rows: Collection[Document], over: Document

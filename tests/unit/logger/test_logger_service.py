@@ -24,7 +24,9 @@ def logging_as_before() -> Iterator[None]:
     root.setLevel(level)
 
 
-def configure(level: Literal["DEBUG", "INFO", "WARNING"] = "INFO", form: Literal["json", "console"] = "json") -> None:
+def configure(
+    level: Literal["DEBUG", "INFO", "WARNING"] = "INFO", form: Literal["json", "console"] = "json"
+) -> None:
     LoggerService.configure(LoggingSettings(level=level, format=form))
 
 
@@ -65,7 +67,18 @@ def test_the_console_has_no_colours(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["token", "device_token", "address", "title", "body", "data", "password", "api_key", "mongodb_uri", "Authorization"],
+    [
+        "token",
+        "device_token",
+        "address",
+        "title",
+        "body",
+        "data",
+        "password",
+        "api_key",
+        "mongodb_uri",
+        "Authorization",
+    ],
 )
 def test_values_under_telling_keys_are_redacted_at_any_depth(key: str) -> None:
     assert redacted(**{key: "xyzzy"}) == {key: REDACTED}

@@ -47,6 +47,7 @@ class ScriptedChannel:
         self.sent: list[str] = []
         self.closed = False
         self.checked: list[str] = []
+        self.warmed = False
 
     async def send_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:
         self.sent += [target.device_id for target in targets]
@@ -59,6 +60,9 @@ class ScriptedChannel:
 
     async def check_provider(self, app_id: str) -> None:
         self.checked.append(app_id)
+
+    async def warm_up(self) -> None:
+        self.warmed = True
 
     async def close(self) -> None:
         self.closed = True
@@ -193,8 +197,9 @@ async def test_a_probe_that_is_cut_off_is_made_again(failure: BaseException) -> 
     assert result.results[0].outcome is Outcome.ACCEPTED
 
 
-async def test_checks_and_closes_the_channel_behind_it() -> None:
+async def test_warms_checks_and_closes_the_channel_behind_it() -> None:
     gate, channel, _ = make_gate()
+    await gate.warm_up()
     await gate.check_provider("default")
     await gate.close()
-    assert (channel.checked, channel.closed) == (["default"], True)
+    assert (channel.warmed, channel.checked, channel.closed) == (True, ["default"], True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -38,7 +39,9 @@ outcomes = st.sampled_from(Outcome)
 policies = st.sampled_from(OutcomePolicy)
 
 
-def make_result(device_id: str = "device-1", outcome: Outcome = Outcome.ACCEPTED, **over: Any) -> TargetResult:
+def make_result(
+    device_id: str = "device-1", outcome: Outcome = Outcome.ACCEPTED, **over: Any
+) -> TargetResult:
     verdict: dict[str, Any] = {"outcome": outcome, "code": outcome.name, "reason": f"was {outcome}"}
     accepted = outcome is Outcome.ACCEPTED
     return TargetResult(
@@ -162,7 +165,7 @@ def test_no_row_waits_past_its_expiry(history: tuple[RowProgress, list[Settlemen
 def test_retries_are_bounded(history: tuple[RowProgress, list[Settlement]]) -> None:
     start, settlements = history
     counts = [0, *(settlement.retry_count for settlement in settlements)]
-    assert all(later - earlier in (0, 1) for earlier, later in zip(counts, counts[1:], strict=False))
+    assert all(later - earlier in (0, 1) for earlier, later in itertools.pairwise(counts))
     if not start.retries_until_expiry:
         assert counts[-1] <= start.max_retries + 1
 
@@ -267,9 +270,7 @@ def test_partial_success_waits_for_the_rest() -> None:
 def test_a_device_that_is_gone_is_not_waited_for() -> None:
     first = settle(make_row(), make_result("gone", Outcome.TRANSIENT))
     row = after(make_row(), first)
-    settlement = FOLD.settle(
-        row, [make_result("other")], apps={"other": APP}, active_ids={"other"}, now=NOW
-    )
+    settlement = FOLD.settle(row, [make_result("other")], apps={"other": APP}, active_ids={"other"}, now=NOW)
     assert settlement.status is Status.SENT
 
 

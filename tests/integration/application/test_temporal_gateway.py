@@ -1,0 +1,81 @@
+"""Temporal as the service sees it: opened when needed, its absence told, its search attributes added."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+from temporalio.client import Client
+
+from modules.application.errors import ConfigurationError
+from modules.application.internals.temporal_gateway import TemporalGateway, TemporalUnavailableError
+from modules.config.config_service import ConfigService
+from modules.config.types import TemporalSettings
+from temporal_config import SEARCH_ATTRIBUTES
+
+NOWHERE = "127.0.0.1:1"
+
+
+def settings(address: str, **variables: str) -> TemporalSettings:
+    return ConfigService.load({"APP_ENV": "test", "TEMPORAL_ADDRESS": address, **variables}).temporal
+
+
+async def test_callers_at_once_share_one_connection(temporal_address: str) -> None:
+    gateway = TemporalGateway(settings(temporal_address), search_attributes=SEARCH_ATTRIBUTES)
+    hooked: list[Client] = []
+
+    async def hook(client: Client) -> None:
+        hooked.append(client)
+
+    gateway.on_connected(hook)
+    clients = await asyncio.gather(*(gateway.client() for _ in range(10)))
+    assert len({id(client) for client in clients}) == 1
+    assert hooked == [clients[0]]
+
+
+async def test_the_search_attributes_are_there_afterwards(temporal_address: str) -> None:
+    gateway = TemporalGateway(settings(temporal_address), search_attributes=SEARCH_ATTRIBUTES)
+    await gateway.client()
+    assert set(SEARCH_ATTRIBUTES) <= await gateway._known_attributes(await gateway.client())
+
+
+async def test_an_absent_server_is_unavailable_and_tried_again(temporal_address: str) -> None:
+    gateway = TemporalGateway(settings(NOWHERE), search_attributes=SEARCH_ATTRIBUTES)
+    for _ in range(2):
+        with pytest.raises(TemporalUnavailableError) as error:
+            await gateway.client()
+        assert error.value.code == "temporal_unavailable"
+    gateway._settings = settings(temporal_address)
+    assert await gateway.client()
+
+
+async def test_a_silent_server_is_given_up_on() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as never_accepting:
+        address = f"127.0.0.1:{never_accepting.getsockname()[1]}"
+        wanted = settings(address, TEMPORAL_CONNECT_TIMEOUT_SECONDS="0.3")
+        with pytest.raises(TemporalUnavailableError):
+            await TemporalGateway(wanted, search_attributes=()).client()
+
+
+async def test_a_failed_hook_is_tried_again_with_the_next_call(temporal_address: str) -> None:
+    gateway = TemporalGateway(settings(temporal_address), search_attributes=())
+    answers = iter([TemporalUnavailableError("not yet"), None])
+
+    async def hook(_: Client) -> None:
+        if (failure := next(answers)) is not None:
+            raise failure
+
+    gateway.on_connected(hook)
+    with pytest.raises(TemporalUnavailableError):
+        await gateway.client()
+    assert await gateway.client()
+
+
+async def test_a_missing_certificate_names_the_file(tmp_path: Path) -> None:
+    wanted = settings(NOWHERE, TEMPORAL_TLS="true", TEMPORAL_TLS_CA_FILE=str(tmp_path / "ca.pem"))
+    with pytest.raises(ConfigurationError) as error:
+        await TemporalGateway(wanted, search_attributes=()).client()
+    assert error.value.field == "temporal.tls"
+    assert "ca.pem" in error.value.reason

@@ -1,0 +1,125 @@
+"""A lease: renewed while rows are delivered, and not trusted for a moment longer than it lasts."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pytest
+from bson import ObjectId
+
+from modules.application.errors import UnavailableError
+from modules.notification.internals.lease import Lease, kept_lease
+from modules.notification.internals.push_notification_writer import PushNotificationWriter
+from modules.notification.internals.store.push_notification_model import PushNotificationModel
+from tests.support.push_rows import make_document
+
+LEASE_SECONDS = 0.15
+CLAIM = {
+    "id": "claim-1",
+    "owner": "me",
+    "claimed_at": "2026-05-01T12:00:00Z",
+    "lease_expires_at": "2026-05-01T12:00:30Z",
+    "recovered": False,
+}
+
+
+class ScriptedWriter:
+    """Answers renewals as told; `None` is a MongoDB that does not answer."""
+
+    def __init__(self, *answers: int | None) -> None:
+        self._answers = iter(answers)
+        self.asked: list[tuple[Sequence[ObjectId], str]] = []
+        self.finished = asyncio.Event()
+
+    async def renew(self, row_ids: Sequence[ObjectId], *, claim_id: str, lease_seconds: float) -> int:
+        self.asked.append((row_ids, claim_id))
+        answer = next(self._answers, -1)
+        if answer == -1:
+            self.finished.set()
+            await asyncio.Event().wait()
+        if answer is None:
+            raise UnavailableError(code="database_unavailable", reason="down")
+        return answer
+
+
+def claimed_rows(count: int) -> list[PushNotificationModel]:
+    return [PushNotificationModel.model_validate(make_document(claim=CLAIM)) for _ in range(count)]
+
+
+def keep(
+    writer: ScriptedWriter, rows: list[PushNotificationModel], lease_seconds: float = LEASE_SECONDS
+) -> Any:
+    return kept_lease(
+        cast(PushNotificationWriter, writer),
+        rows,
+        lease_seconds=lease_seconds,
+        claimed_monotonic=time.monotonic(),
+    )
+
+
+def test_a_lease_counts_from_before_the_claim_was_written() -> None:
+    asked = time.monotonic() - 29.0
+    lease = Lease(claim_id="claim-1", lease_seconds=30.0, claimed_monotonic=asked)
+    assert lease.held()
+    assert lease.remaining_seconds() <= 1.0
+
+
+def test_a_lease_that_ran_out_is_not_held() -> None:
+    lease = Lease(claim_id="claim-1", lease_seconds=30.0, claimed_monotonic=time.monotonic() - 30.0)
+    assert not lease.held()
+    assert lease.remaining_seconds() == 0.0
+
+
+def test_a_lost_lease_is_not_held_whatever_the_time() -> None:
+    lease = Lease(claim_id="claim-1", lease_seconds=30.0, claimed_monotonic=time.monotonic())
+    lease.lose()
+    assert not lease.held()
+
+
+async def test_every_row_is_renewed_under_its_claim() -> None:
+    writer, rows = ScriptedWriter(2, 2), claimed_rows(2)
+    async with keep(writer, rows) as lease:
+        await writer.finished.wait()
+        assert lease.held(), "renewed twice, so it outlives its first end"
+    assert writer.asked[:2] == [([row.id for row in rows], "claim-1")] * 2
+
+
+async def test_losing_one_row_of_a_page_loses_the_claim() -> None:
+    writer = ScriptedWriter(1)
+    async with keep(writer, claimed_rows(2), lease_seconds=30.0) as lease:
+        # The first renewal would come after ten seconds; hurry it.
+        lease.lose()
+        assert not lease.held()
+    writer = ScriptedWriter(1)
+    async with keep(writer, claimed_rows(2)) as lease:
+        while lease.held():
+            await asyncio.sleep(0)
+        assert len(writer.asked) == 1
+
+
+async def test_a_silent_database_is_asked_again_while_the_lease_lasts() -> None:
+    writer = ScriptedWriter(None, 1)
+    async with keep(writer, claimed_rows(1), lease_seconds=0.6) as lease:
+        await writer.finished.wait()
+        assert lease.held()
+    assert len(writer.asked) == 3
+
+
+async def test_without_a_database_the_lease_ends() -> None:
+    writer = ScriptedWriter(*[None] * 10)
+    async with keep(writer, claimed_rows(1)) as lease:
+        while lease.held():
+            await asyncio.sleep(0)
+        assert lease.remaining_seconds() == 0.0
+
+
+async def test_leaving_the_block_ends_the_renewals() -> None:
+    writer = ScriptedWriter()
+    before = asyncio.all_tasks()
+    with pytest.raises(KeyError):
+        async with keep(writer, claimed_rows(1)):
+            raise KeyError
+    assert asyncio.all_tasks() == before
