@@ -32,7 +32,9 @@ class MongoDatabase:
                 retryWrites=True,
                 retryReads=True,
                 serverSelectionTimeoutMS=int(settings.server_selection_timeout_seconds * 1000),
-                timeoutMS=int(settings.operation_timeout_seconds * 1000),
+                # Not timeoutMS: under it the driver repeats server selection until that time is up.
+                connectTimeoutMS=int(settings.server_selection_timeout_seconds * 1000),
+                socketTimeoutMS=int(settings.operation_timeout_seconds * 1000),
                 appname="notification-service",
             )
         except (InvalidURI, MongoConfigurationError, ValueError):

@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING
 
 from modules.application.errors import ConfigurationError, ServiceError
 
@@ -55,7 +55,7 @@ async def _examine(settings: Settings, loop_thread: EventLoopThread) -> list[Fin
     groups = await asyncio.gather(
         _check_database(settings),
         _check_temporal(settings, loop_thread),
-        _check_providers(settings, loop_thread),
+        _check_providers(settings),
     )
     return [finding for group in groups for finding in group]
 
@@ -159,8 +159,7 @@ async def _check_temporal(settings: Settings, loop_thread: EventLoopThread) -> l
         ApplicationService.unbind()
 
 
-async def _check_providers(settings: Settings, loop_thread: EventLoopThread) -> list[Finding]:
-    from modules.application.mongo_database import MongoDatabase
+async def _check_providers(settings: Settings) -> list[Finding]:
     from modules.notification.notification_service import NotificationService
 
     apps = settings.fcm.all_apps()
@@ -168,45 +167,12 @@ async def _check_providers(settings: Settings, loop_thread: EventLoopThread) -> 
         advice = "set FCM_CREDENTIALS_PATH to a service account file"
         return [Finding(check="fcm", ok=False, detail="no FCM app is configured", remedy=advice)]
 
-    async def unneeded(*_: Any, **__: Any) -> None:
-        raise ServiceError(code="not_sent", reason="a doctor sends nothing")
-
     def checking(app_id: str) -> Callable[[], Awaitable[str]]:
         async def check() -> str:
-            await NotificationService.check_provider_async(app_id=app_id)
+            await NotificationService.check_provider(settings=settings, app_id=app_id)
             return f"{settings.fcm.endpoint} took a message with validate_only"
 
         return check
 
     remedy = "mend the service account file, FCM_CREDENTIALS_PATH, FCM_ENDPOINT or FCM_CA_FILE"
-    try:
-        await NotificationService.start(
-            database=cast(MongoDatabase, _NoDatabase()),
-            loop_thread=loop_thread,
-            settings=settings,
-            run_worker=unneeded,
-        )
-    except ServiceError as error:
-        return [Finding(check="fcm", ok=False, detail=_in_words(error), remedy=remedy)]
-    try:
-        return list(await asyncio.gather(*(_finding(f"fcm:{app}", remedy, checking(app)) for app in apps)))
-    finally:
-        await NotificationService.stop()
-        NotificationService.unbind()
-
-
-class _NoDatabase:
-    """Stands in for MongoDB where providers alone are asked: takes every call and keeps nothing."""
-
-    def __getattr__(self, name: str) -> Self:
-        return self
-
-    def __getitem__(self, name: str) -> Self:
-        return self
-
-    def __call__(self, *_: object, **__: object) -> Self:
-        return self
-
-    def __await__(self) -> Generator[None, None, Self]:
-        yield from ()
-        return self
+    return list(await asyncio.gather(*(_finding(f"fcm:{app}", remedy, checking(app)) for app in apps)))

@@ -9,7 +9,7 @@ from modules.application.event_loop_thread import EventLoopThread
 from modules.application.mongo_database import MongoDatabase
 from modules.application.service_facade import ServiceFacade, blocking
 from modules.config.types import Settings
-from modules.notification.internals.notification_core import NotificationCore, assemble
+from modules.notification.internals.notification_core import NotificationCore, assemble, check_providers
 from modules.notification.internals.push_sender import RunWorker
 from modules.notification.types import (
     DeliveryReport,
@@ -148,9 +148,12 @@ class NotificationService(ServiceFacade[NotificationCore]):
         return await cls._on_core(lambda core: core.sender.record_delivered(notification_id))
 
     @classmethod
-    async def check_provider_async(cls, *, app_id: str) -> None:
-        """Check an app's credentials and send one `validate_only` message; raises what is wrong."""
-        await cls._on_core(lambda core: core.check_provider(app_id))
+    async def check_provider(cls, *, settings: Settings, app_id: str) -> None:
+        """Check an app's credentials and have the provider validate one message, on channels of its own.
+
+        Needs no bootstrap. Raises ConfigurationError or UnavailableError saying what is wrong.
+        """
+        await check_providers(settings, app_id)
 
     send_push_for_account = blocking(send_push_for_account_async)
     get_push_notification = blocking(get_push_notification_async)
@@ -158,4 +161,3 @@ class NotificationService(ServiceFacade[NotificationCore]):
     cancel_push_notification = blocking(cancel_push_notification_async)
     get_timeline = blocking(get_timeline_async)
     record_delivered = blocking(record_delivered_async)
-    check_provider = blocking(check_provider_async)

@@ -41,11 +41,6 @@ class NotificationCore:
         channels = [channel for lane in self.lanes.values() for channel in lane.channels.values()]
         await asyncio.gather(*(channel.warm_up() for channel in channels))
 
-    async def check_provider(self, app_id: str) -> None:
-        """Ask every provider to check the app's credentials and one message; raises what is wrong."""
-        for channel in self.lanes[Priority.NORMAL].channels.values():
-            await channel.check_provider(app_id)
-
     async def close(self) -> None:
         """Release the channels' connections."""
         for lane in self.lanes.values():
@@ -84,6 +79,16 @@ def assemble(settings: Settings, database: MongoDatabase, run_worker: RunWorker)
         writer=writer,
         lanes=lanes,
     )
+
+
+async def check_providers(settings: Settings, app_id: str) -> None:
+    """Ask every provider to check the app's credentials and one message; raises what is wrong."""
+    for provider in Provider:
+        channel = create_channel(provider, settings)
+        try:
+            await channel.check_provider(app_id)
+        finally:
+            await channel.close()
 
 
 def _lane(settings: Settings, cap_seconds: float) -> DeliveryLane:
