@@ -94,7 +94,8 @@ class Demo:
         application = bootstrap()
         self._open.callback(application.close)
         if real:
-            NotificationService.check_provider(app_id=DEFAULT_APP_ID)
+            check = NotificationService.check_provider(settings=application.settings, app_id=DEFAULT_APP_ID)
+            application.loop_thread.run(check)
         worker.wait_ready()
         return stack, variables
 

@@ -22,6 +22,11 @@ def settings(address: str, **variables: str) -> TemporalSettings:
     return ConfigService.load({"APP_ENV": "test", "TEMPORAL_ADDRESS": address, **variables}).temporal
 
 
+def let_failure_pass(gateway: TemporalGateway) -> None:
+    """As if the time that a failure holds had gone by."""
+    gateway._failed_until = 0.0
+
+
 async def test_callers_at_once_share_one_connection(temporal_address: str) -> None:
     gateway = TemporalGateway(settings(temporal_address), search_attributes=SEARCH_ATTRIBUTES)
     hooked: list[Client] = []
@@ -48,6 +53,7 @@ async def test_an_absent_server_is_unavailable_and_tried_again(temporal_address:
             await gateway.client()
         assert error.value.code == "temporal_unavailable"
     gateway._settings = settings(temporal_address)
+    let_failure_pass(gateway)
     assert await gateway.client()
 
 
@@ -59,7 +65,7 @@ async def test_a_silent_server_is_given_up_on() -> None:
             await TemporalGateway(wanted, search_attributes=()).client()
 
 
-async def test_a_failed_hook_is_tried_again_with_the_next_call(temporal_address: str) -> None:
+async def test_a_failure_holds_for_a_while_and_is_then_tried_again(temporal_address: str) -> None:
     gateway = TemporalGateway(settings(temporal_address), search_attributes=())
     answers = iter([TemporalUnavailableError("not yet"), None])
 
@@ -68,8 +74,10 @@ async def test_a_failed_hook_is_tried_again_with_the_next_call(temporal_address:
             raise failure
 
     gateway.on_connected(hook)
-    with pytest.raises(TemporalUnavailableError):
-        await gateway.client()
+    for _ in range(3):
+        with pytest.raises(TemporalUnavailableError, match="not yet"):
+            await gateway.client()
+    let_failure_pass(gateway)
     assert await gateway.client()
 
 

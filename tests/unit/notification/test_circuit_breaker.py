@@ -191,4 +191,4 @@ class Breaker(RuleBasedStateMachine):
 
 
 TestBreakerStateMachine = Breaker.TestCase
-TestBreakerStateMachine.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestBreakerStateMachine.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)

@@ -93,6 +93,7 @@ def test_the_table_holds_the_documented_codes_and_no_others() -> None:
         (200, b'{"name": "projects/p/me', Outcome.UNKNOWN, "INVALID_RESPONSE"),
         (200, b"[" * 100_000, Outcome.UNKNOWN, "INVALID_RESPONSE"),
         (204, b"", Outcome.UNKNOWN, "INVALID_RESPONSE"),
+        (201, b'{"name": "projects/p/messages/1"}', Outcome.UNKNOWN, "INVALID_RESPONSE"),
         (307, b"", Outcome.MISCONFIGURED, "HTTP_307"),
     ],
 )

@@ -132,6 +132,7 @@ def test_the_callers_collapse_id_wins() -> None:
         ("https://example.com/a", None, "https://example.com/a"),
         ("https://example.com/a", "https://example.com/b", "https://example.com/b"),
         ("/appointments/1", None, None),
+        ("http://example.com/a", None, None),
         (None, None, None),
     ],
 )
