@@ -32,7 +32,7 @@ WINDOW_BYTES = 1_048_576
 DEFAULT_WINDOW_BYTES = 65_535
 DRIP_SECONDS = 1.0
 # How long a client may take to leave after a GOAWAY; closing at once could destroy answers it has not read.
-LINGER_SECONDS = 2.0
+LINGER_SECONDS = 10.0
 
 _CONFIG = H2Configuration(
     client_side=False,
@@ -137,8 +137,9 @@ class Http2Connection(asyncio.Protocol):
             Request(headers[":method"], headers[":path"], headers, bytes(stream.body), "HTTP/2", self._client)
         )
         if answer.effect is Effect.GOAWAY_UNPROCESSED:
-            # A GOAWAY says nothing of a stream below one that was already processed.
-            self._reset(stream_id, ErrorCodes.REFUSED_STREAM)
+            if stream_id < self._highest_processed:
+                # A GOAWAY cannot leave out a stream below one that was already processed.
+                self._reset(stream_id, ErrorCodes.REFUSED_STREAM)
             self._go_away()
             return
         self._highest_processed = max(self._highest_processed, stream_id)

@@ -6,14 +6,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bson import ObjectId
+from pymongo.collection import Collection
 
-from modules.notification.internals.push_notification_writer import NewPush, SettledRow
+from modules.notification.internals.push_notification_writer import (
+    NewPush,
+    PushNotificationWriter,
+    SettledRow,
+)
 from modules.notification.internals.settlement import DeviceProgress, Settlement
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
 from modules.notification.types import Outcome, Priority, SendPushParams, Status
 
 Document = dict[str, Any]
 LEASE_SECONDS = 30.0
+PAST = timedelta(minutes=5)
 
 
 def make_push(**over: Any) -> NewPush:
@@ -96,3 +102,25 @@ def final_document(status: str = "sent", **over: Any) -> Document:
         due_at=...,
         **{"finished_at": datetime.now(UTC), **over},
     )
+
+
+async def claim_one(
+    writer: PushNotificationWriter, row_id: ObjectId, owner: str = "me"
+) -> PushNotificationModel:
+    (row,) = await writer.claim([row_id], owner=owner, lease_seconds=LEASE_SECONDS)
+    return row
+
+
+def let_lease_run_out(rows: Collection[Document], row_id: ObjectId) -> None:
+    past = datetime.now(UTC) - PAST
+    rows.update_one({"_id": row_id}, {"$set": {"claim.lease_expires_at": past, "due_at": past}})
+
+
+def let_expire(rows: Collection[Document], row_id: ObjectId) -> None:
+    rows.update_one({"_id": row_id}, {"$set": {"expires_at": datetime.now(UTC) - PAST}})
+
+
+def stored(rows: Collection[Document], row_id: ObjectId) -> Document:
+    document = rows.find_one({"_id": row_id})
+    assert document is not None
+    return document

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
 import structlog
 
@@ -14,6 +14,7 @@ from modules.notification.internals.push_notification_writer import PushNotifica
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
 
 RENEWALS_PER_LEASE = 3
+_log = structlog.get_logger()
 
 
 class Lease:
@@ -27,6 +28,7 @@ class Lease:
         self.claim_id = claim_id
         self._lease_seconds = lease_seconds
         self._ends = claimed_monotonic + lease_seconds
+        self._ending = False
 
     def held(self) -> bool:
         """Whether nobody else can have claimed the rows yet."""
@@ -39,7 +41,20 @@ class Lease:
         self._ends = renewed_monotonic + self._lease_seconds
 
     def lose(self) -> None:
-        self._ends = float("-inf")
+        """Somebody else may own the rows, unless we are giving them back right now."""
+        if not self._ending:
+            self._ends = float("-inf")
+            _log.warning("claim lost to another worker", action="lease.lost")
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """While outcomes are written: rows that are no longer ours to renew are no surprise."""
+        self._ending = True
+        try:
+            yield
+        except BaseException:
+            self._ending = False
+            raise
 
 
 @asynccontextmanager
@@ -76,10 +91,9 @@ async def _renew(
             kept = await writer.renew(row_ids, claim_id=lease.claim_id, lease_seconds=lease_seconds)
         except UnavailableError:
             # The lease still runs; held() says for how long sending is safe.
-            structlog.get_logger().warning("lease not renewed", action="lease.renewal_failed")
+            _log.warning("lease not renewed", action="lease.renewal_failed")
             continue
         if kept < len(row_ids):
             lease.lose()
-            structlog.get_logger().warning("claim lost to another worker", action="lease.lost")
             return
         lease.extend(asked)

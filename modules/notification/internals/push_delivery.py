@@ -109,8 +109,7 @@ class PushDelivery:
         reports: dict[ObjectId, DeliveryReport] = {}
         if rows:
             LOST_CLAIMS.inc(sum(row.claim is not None and row.claim.recovered for row in rows))
-            settled = await self._deliver_claimed(rows, asked)
-            reports.update(await self._write(settled))
+            reports.update(await self._deliver_claimed(rows, asked))
         others = [row_id for row_id in row_ids if row_id not in reports]
         if others:
             reports.update(await self._explain(others))
@@ -118,7 +117,9 @@ class PushDelivery:
             self._board.announce(report)
         return [reports[row_id] for row_id in row_ids]
 
-    async def _deliver_claimed(self, rows: Sequence[PushNotificationModel], asked: float) -> list[SettledRow]:
+    async def _deliver_claimed(
+        self, rows: Sequence[PushNotificationModel], asked: float
+    ) -> dict[ObjectId, DeliveryReport]:
         async with kept_lease(
             self._writer, rows, lease_seconds=self._lease_seconds, claimed_monotonic=asked
         ) as lease:
@@ -132,7 +133,8 @@ class PushDelivery:
                 for row in rows
             ]
             settled = await asyncio.gather(*tasks)
-        return [each for each in settled if each is not None]
+            # Still under the lease: MongoDB may be away for longer than it lasts.
+            return await self._write([each for each in settled if each is not None], lease)
 
     async def _deliver_safely(
         self,
@@ -288,11 +290,11 @@ class PushDelivery:
             if result.classification.attempted:
                 ATTEMPT_SECONDS.observe(result.latency_ms / 1000)
 
-    async def _write(self, settled: Sequence[SettledRow]) -> dict[ObjectId, DeliveryReport]:
+    async def _write(self, settled: Sequence[SettledRow], lease: Lease) -> dict[ObjectId, DeliveryReport]:
         if not settled:
             return {}
         now = await self._clock.now()
-        written = await self._settle_patiently(settled, now)
+        written = await self._settle_patiently(settled, now, lease)
         await self._retire(settled)
         reports: dict[ObjectId, DeliveryReport] = {}
         for each in settled:
@@ -313,12 +315,15 @@ class PushDelivery:
             )
         return reports
 
-    async def _settle_patiently(self, settled: Sequence[SettledRow], now: datetime) -> set[ObjectId]:
+    async def _settle_patiently(
+        self, settled: Sequence[SettledRow], now: datetime, lease: Lease
+    ) -> set[ObjectId]:
         """Write outcomes, again and again while MongoDB is away: an outcome not written is sent twice."""
         deadline = time.monotonic() + WRITE_PATIENCE_SECONDS
         while True:
             try:
-                return await self._writer.settle(settled, now=now)
+                with lease.ending():
+                    return await self._writer.settle(settled, now=now)
             except UnavailableError:
                 if time.monotonic() > deadline:
                     raise

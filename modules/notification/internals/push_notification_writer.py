@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from bson import ObjectId
 
@@ -110,12 +110,11 @@ class PushNotificationWriter:
 
 
 def content_fingerprint(push: NewPush) -> str:
-    """SHA-256 over everything that makes two requests the same; two with one key must agree in it."""
-    content = {
-        "params": asdict(push.params),
-        "priority": push.priority,
-        "expires_at": push.expires_at.astimezone(UTC).isoformat() if push.expires_at else None,
-    }
+    """SHA-256 over what makes two requests the same; two with one key must agree in it.
+
+    Not `expires_at`: a caller who tries again reckons it from its new now.
+    """
+    content = {"params": asdict(push.params), "priority": push.priority}
     canonical = json.dumps(content, sort_keys=True, ensure_ascii=True, default=dict)
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 

@@ -16,10 +16,10 @@ KEY = "order-4711"
 CALLS = 100
 
 
-def send(room: FaultRoom, *, immediate: bool = True, **changes: str) -> str:
+def send(room: FaultRoom, *, immediate: bool = True, body: str | None = None) -> str:
     return NotificationService.send_push_for_account(
         account_id="account",
-        params=replace(room.params(), **changes),
+        params=replace(room.params(), body=body or room.body),
         immediate=immediate,
         idempotency_key=KEY,
     )

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
+
+from modules.notification.notification_service import NotificationService
 from tests.support.fault_room import FaultRoom
 
 DELAY_MS = 4_000
 
 
+# The paused worker keeps its task, so that nothing but the fence stands between it and the row.
+@pytest.mark.parametrize("room", [{"TEMPORAL_WORKFLOW_TASK_TIMEOUT_SECONDS": 60}], indirect=True)
 def test_fault_08_paused_while_sending(room: FaultRoom) -> None:
-    """Another worker has delivered meanwhile: the fence refuses what the paused one wants to write."""
+    """Another process has delivered meanwhile: the fence refuses what the paused one wants to write."""
     [account] = room.accounts(1)
     notification_id = room.send(account)
     sleeper = room.worker()
@@ -16,8 +23,10 @@ def test_fault_08_paused_while_sending(room: FaultRoom) -> None:
     room.start_worker(notification_id)
     room.wait_for_audit(1)
     sleeper.pause()
-    room.worker()
-    row = room.wait_for_status(notification_id, "sent")
+    room.wait_until(lambda: room.due_count() == 1)
+    asyncio.run(NotificationService.deliver_async(notification_ids=[notification_id]))
+    row = room.row(notification_id)
+    assert row["status"] == "sent"
     sleeper.resume()
 
     room.wait_until(lambda: "push.fenced" in sleeper.output)

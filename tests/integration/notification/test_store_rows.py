@@ -7,46 +7,25 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from bson import ObjectId
 from pymongo.collection import Collection
 
 from modules.notification.errors import IdempotencyKeyConflictError, PushNotificationNotFoundError
 from modules.notification.internals.push_notification_reader import PushNotificationReader
 from modules.notification.internals.push_notification_writer import PushNotificationWriter
-from modules.notification.internals.store.push_notification_model import PushNotificationModel
-from modules.notification.types import Outcome, Priority, Status
+from modules.notification.types import Priority, Status
 from tests.support.push_rows import (
     LEASE_SECONDS,
+    PAST,
     Document,
+    claim_one,
     final_document,
+    let_expire,
+    let_lease_run_out,
     make_document,
     make_push,
     make_settled,
+    stored,
 )
-
-PAST = timedelta(minutes=5)
-
-
-async def claim_one(
-    writer: PushNotificationWriter, row_id: ObjectId, owner: str = "me"
-) -> PushNotificationModel:
-    (row,) = await writer.claim([row_id], owner=owner, lease_seconds=LEASE_SECONDS)
-    return row
-
-
-def let_lease_run_out(rows: Collection[Document], row_id: ObjectId) -> None:
-    past = datetime.now(UTC) - PAST
-    rows.update_one({"_id": row_id}, {"$set": {"claim.lease_expires_at": past, "due_at": past}})
-
-
-def let_expire(rows: Collection[Document], row_id: ObjectId) -> None:
-    rows.update_one({"_id": row_id}, {"$set": {"expires_at": datetime.now(UTC) - PAST}})
-
-
-def stored(rows: Collection[Document], row_id: ObjectId) -> Document:
-    document = rows.find_one({"_id": row_id})
-    assert document is not None
-    return document
 
 
 class TestCreate:
@@ -89,7 +68,6 @@ class TestCreate:
             {"title": "Another"},
             {"data": {"n": "2"}},
             {"priority": Priority.IMMEDIATE},
-            {"expires_at": datetime(2100, 1, 1, tzinfo=UTC)},
         ],
     )
     async def test_a_key_with_other_content_is_refused_and_writes_nothing(
@@ -100,14 +78,13 @@ class TestCreate:
             await writer.create(make_push(idempotency_key="key", **other))
         assert rows.count_documents({}) == 1
 
-    async def test_the_same_moment_in_another_zone_is_the_same_content(
-        self, writer: PushNotificationWriter
-    ) -> None:
+    async def test_a_deadline_reckoned_anew_is_the_same_content(self, writer: PushNotificationWriter) -> None:
         moment = datetime(2100, 1, 1, 12, tzinfo=UTC)
         first = await writer.create(make_push(idempotency_key="key", expires_at=moment))
-        elsewhere = moment.astimezone(datetime.fromisoformat("2100-01-01T00:00+05:30").tzinfo)
-        second = await writer.create(make_push(idempotency_key="key", expires_at=elsewhere))
-        assert second.id == first.id
+        second = await writer.create(
+            make_push(idempotency_key="key", expires_at=moment + timedelta(seconds=1))
+        )
+        assert (second.id, second.expires_at) == (first.id, moment)
 
     async def test_accounts_do_not_share_keys(
         self, writer: PushNotificationWriter, rows: Collection[Document]
@@ -283,121 +260,6 @@ class TestSettle:
         events = stored(rows, row_id)["events"]
         assert len(events) == 100
         assert [event["event"] for event in events[-2:]] == ["claimed", "attempted"]
-
-
-class TestExpire:
-    async def test_a_pending_row_expires(
-        self, writer: PushNotificationWriter, rows: Collection[Document]
-    ) -> None:
-        row = await writer.create(make_push())
-        let_expire(rows, row.id)
-        assert await writer.expire_overdue(limit=10) == 1
-        document = stored(rows, row.id)
-        assert (document["status"], document["error_type"], document["next_retry_at"]) == (
-            "expired",
-            "expired",
-            None,
-        )
-        assert "due_at" not in document
-
-    async def test_a_row_whose_lease_ran_out_expires(
-        self, writer: PushNotificationWriter, rows: Collection[Document]
-    ) -> None:
-        row = await claim_one(writer, (await writer.create(make_push())).id)
-        let_expire(rows, row.id)
-        let_lease_run_out(rows, row.id)
-        assert await writer.expire_overdue(limit=10) == 1
-        assert stored(rows, row.id)["status"] == "expired"
-        assert await writer.settle([make_settled(row)], now=datetime.now(UTC)) == set()
-
-    async def test_a_row_under_way_is_left_to_its_owner(
-        self, writer: PushNotificationWriter, rows: Collection[Document]
-    ) -> None:
-        row = await claim_one(writer, (await writer.create(make_push())).id)
-        let_expire(rows, row.id)
-        before = stored(rows, row.id)
-        assert await writer.expire_overdue(limit=10) == 0
-        assert stored(rows, row.id) == before
-
-    async def test_a_row_that_one_device_accepted_becomes_sent(
-        self, writer: PushNotificationWriter, rows: Collection[Document]
-    ) -> None:
-        row = await claim_one(writer, (await writer.create(make_push())).id)
-        settled = make_settled(row)
-        devices = (*settled.settlement.devices, *make_settled(row, Status.PENDING).settlement.devices)
-        await writer.settle([make_settled(row, Status.PENDING, devices=devices)], now=datetime.now(UTC))
-        let_expire(rows, row.id)
-        assert await writer.expire_overdue(limit=10) == 1
-        document = stored(rows, row.id)
-        assert document["status"] == "sent"
-        assert document["sent_at"] is not None
-        assert {each["outcome"] for each in document["devices"]} == {Outcome.ACCEPTED, Outcome.TRANSIENT}
-
-    async def test_what_expires_later_or_never_stays(
-        self, writer: PushNotificationWriter, rows: Collection[Document]
-    ) -> None:
-        await writer.create(make_push())
-        await writer.create(make_push(expires_at=datetime.now(UTC) + timedelta(hours=1)))
-        assert await writer.expire_overdue(limit=10) == 0
-
-    async def test_not_more_than_the_limit_at_once(
-        self, writer: PushNotificationWriter, rows: Collection[Document]
-    ) -> None:
-        overdue = datetime.now(UTC) - PAST
-        rows.insert_many([make_document(expires_at=overdue) for _ in range(25)])
-        assert [await writer.expire_overdue(limit=10) for _ in range(4)] == [10, 10, 5, 0]
-
-
-class TestCancelAndDeliver:
-    async def test_a_pending_row_is_cancelled_for_good(
-        self, writer: PushNotificationWriter, rows: Collection[Document]
-    ) -> None:
-        row = await writer.create(make_push())
-        assert await writer.cancel(row.id)
-        assert not await writer.cancel(row.id)
-        assert await writer.claim([row.id], owner="me", lease_seconds=LEASE_SECONDS) == []
-        document = stored(rows, row.id)
-        assert (document["status"], document["active"]) == ("pending", False)
-
-    async def test_a_row_under_way_or_done_is_not_cancelled(
-        self, writer: PushNotificationWriter, rows: Collection[Document]
-    ) -> None:
-        row = await claim_one(writer, (await writer.create(make_push())).id)
-        assert not await writer.cancel(row.id)
-        await writer.settle([make_settled(row)], now=datetime.now(UTC))
-        assert not await writer.cancel(row.id)
-        assert stored(rows, row.id)["active"] is True
-
-    async def test_either_the_cancel_or_the_claim_wins(self, writer: PushNotificationWriter) -> None:
-        for _ in range(20):
-            row = await writer.create(make_push())
-            cancelled, claimed = await asyncio.gather(
-                writer.cancel(row.id), writer.claim([row.id], owner="me", lease_seconds=LEASE_SECONDS)
-            )
-            assert cancelled != bool(claimed)
-
-    async def test_a_receipt_counts_once_and_never_goes_back(
-        self, writer: PushNotificationWriter, rows: Collection[Document]
-    ) -> None:
-        row = await claim_one(writer, (await writer.create(make_push())).id)
-        assert not await writer.mark_delivered(row.id), "a receipt before the outcome changes nothing"
-        await writer.settle([make_settled(row)], now=datetime.now(UTC))
-        assert await writer.mark_delivered(row.id)
-        before = stored(rows, row.id)
-        assert before["status"] == "delivered"
-        assert before["delivered_at"] is not None
-        assert not await writer.mark_delivered(row.id)
-        assert await writer.settle([make_settled(row)], now=datetime.now(UTC)) == set()
-        assert stored(rows, row.id) == before
-
-    @pytest.mark.parametrize("status", ["failed", "expired"])
-    async def test_a_row_that_was_not_sent_cannot_be_delivered(
-        self, writer: PushNotificationWriter, rows: Collection[Document], status: str
-    ) -> None:
-        document = final_document(status)
-        rows.insert_one(document)
-        assert not await writer.mark_delivered(document["_id"])
-        assert stored(rows, document["_id"])["status"] == status
 
 
 class TestRead:

@@ -95,8 +95,7 @@ async def test_goaways_under_load_lose_and_double_nothing(
         for number in numbers:
             try:
                 response = await h2_fcm.send(f"phone-{number}")
-            except PyreqwestError as error:
-                assert "not a result of an error" in str(error.details)  # type: ignore[attr-defined]
+            except PyreqwestError:
                 given_up.append(f"phone-{number}")
             else:
                 assert response.status == 200

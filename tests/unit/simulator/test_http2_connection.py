@@ -165,9 +165,21 @@ async def test_goaway_unprocessed_leaves_its_own_stream_out(
     client.exchange()
     assert client.goaway == (ErrorCodes.NO_ERROR, before)
     assert client.ended == {before}
+    assert client.resets == {}
     assert refused not in client.statuses
     assert after not in client.statuses
     assert accepted_targets(simulator) == ["before"]
+
+
+async def test_goaway_unprocessed_refuses_a_stream_that_no_goaway_can_leave_out(
+    client: Http2Client, simulator: FcmSimulator
+) -> None:
+    refused, processed = client.open(), client.send("processed")
+    client.finish(refused, "sim-goaway-unprocessed-1")
+    client.exchange()
+    assert client.goaway == (ErrorCodes.NO_ERROR, processed)
+    assert client.resets == {refused: ErrorCodes.REFUSED_STREAM}
+    assert accepted_targets(simulator) == ["processed"]
 
 
 async def test_goaway_comes_after_the_number_of_sends_asked_for(
