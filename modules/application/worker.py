@@ -21,13 +21,15 @@ class Lane(StrEnum):
 class WorkerStart:
     """How one run is started. All text is shown in Temporal's Web UI: ids and counts only, never content.
 
-    `attributes` are search attributes of type Keyword; `details` is Markdown.
+    `attributes` are search attributes of type Keyword; `details` is Markdown. Temporal ends a run after
+    `run_timeout_seconds`, so that one that is stuck does not keep its id for ever.
     """
 
     workflow_id: str
     lane: Lane
     summary: str
     details: str
+    run_timeout_seconds: float | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     memo: Mapping[str, str] = field(default_factory=dict)
 

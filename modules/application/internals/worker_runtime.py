@@ -140,6 +140,7 @@ class WorkerRuntime:
                 id=start.workflow_id,
                 task_queue=self.task_queue(start.lane),
                 task_timeout=timedelta(seconds=self._settings.workflow_task_timeout_seconds),
+                run_timeout=_seconds(start.run_timeout_seconds),
                 request_eager_start=eager,
                 static_summary=start.summary,
                 static_details=start.details,
@@ -254,6 +255,10 @@ async def _result(handle: WorkflowHandle[Any, Any]) -> Any:
     except (WorkflowFailureError, RPCError) as error:
         _log.warning("run has no result", action="worker.no_result", error=type(error).__name__)
         return None
+
+
+def _seconds(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
 
 
 def _search_attributes(start: WorkerStart) -> TypedSearchAttributes:

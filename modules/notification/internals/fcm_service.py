@@ -157,8 +157,7 @@ class FCMService:
         results: _Results,
     ) -> None:
         for position, target in waiting:
-            answer = await _attempt(app, message.body_for(target.kind, target.address), access)
-            results[position] = self._result(target, answer)
+            results[position] = self._result(target, await _attempt(app, message, target, access))
 
     def _record_all(
         self, batch: Iterable[tuple[int, PushTarget]], answer: FcmAnswer, results: _Results
@@ -191,9 +190,9 @@ def _encode(payload: PushPayload) -> EncodedMessage | SendFailure:
     return message
 
 
-async def _attempt(app: FcmApp, body: bytes, access: Access) -> FcmAnswer:
+async def _attempt(app: FcmApp, message: EncodedMessage, target: PushTarget, access: Access) -> FcmAnswer:
     try:
-        return await app.post(body, access)
+        return await app.post(message.body_for(target.kind, target.address), access)
     except ServiceError as error:
         return _no_access(error)
     except Exception as error:  # noqa: BLE001 - what the other targets were answered must not be lost

@@ -69,12 +69,14 @@ async def kept_lease(
     claim = rows[0].claim
     assert claim is not None
     lease = Lease(claim_id=claim.id, lease_seconds=lease_seconds, claimed_monotonic=claimed_monotonic)
-    renewing = asyncio.create_task(_renew(writer, rows, lease, lease_seconds))
+    left = asyncio.Event()
+    renewing = asyncio.create_task(_renew(writer, rows, lease, lease_seconds, left))
     try:
         yield lease
     finally:
-        renewing.cancel()
-        await asyncio.gather(renewing, return_exceptions=True)
+        # Not cancelled: the driver can lose a cancellation, and its connection with it.
+        left.set()
+        await renewing
 
 
 async def _renew(
@@ -82,10 +84,10 @@ async def _renew(
     rows: Sequence[PushNotificationModel],
     lease: Lease,
     lease_seconds: float,
+    left: asyncio.Event,
 ) -> None:
     row_ids = [row.id for row in rows]
-    while lease.held():
-        await asyncio.sleep(lease_seconds / RENEWALS_PER_LEASE)
+    while lease.held() and not await _within(lease_seconds / RENEWALS_PER_LEASE, left):
         asked = time.monotonic()
         try:
             kept = await writer.renew(row_ids, claim_id=lease.claim_id, lease_seconds=lease_seconds)
@@ -97,3 +99,13 @@ async def _renew(
             lease.lose()
             return
         lease.extend(asked)
+
+
+async def _within(seconds: float, event: asyncio.Event) -> bool:
+    """Wait for the event at most so long; whether it came."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

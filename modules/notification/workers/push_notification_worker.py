@@ -23,6 +23,8 @@ LOCAL_RETRY_THRESHOLD = timedelta(seconds=10)
 # A row that another worker has claimed is looked at again when that lease has surely ended.
 LEASE_MARGIN_SECONDS = 0.5
 MAX_ROUNDS = 200
+# A run that is stuck makes way for the master worker's next one.
+RUN_TIMEOUT_SECONDS = 3_600.0
 
 
 @workflow.defn(name="PushNotificationWorker")
@@ -39,6 +41,7 @@ class PushNotificationWorker:
             workflow_id=f"push-notification/{params.notification_id}",
             lane=lane,
             summary=f"push {params.notification_id} ({params.priority})",
+            run_timeout_seconds=RUN_TIMEOUT_SECONDS,
             details=(
                 f"Delivers push notification `{params.notification_id}` to account `{params.account_id}`."
                 f"\n\n`notifications show {params.notification_id}` prints its timeline."

@@ -85,11 +85,11 @@ def test_fault_03_killed_after_the_answer_before_the_write(
     notification_id = room.send(account, policy=policy)
     victim = room.worker(MONGODB_URI=through(mongodb_path))
     room.simulator.add_rule(delay_ms=SEND_DELAY_MS, times=1)
-    answered = room.simulator.stats()["answers"].get("200", 0)
+    answered = room.simulator.stats()["answers"].get("OK", 0)
     room.start_worker(notification_id)
     room.wait_for_audit(1)
     mongodb_path.hold()
-    room.wait_until(lambda: room.simulator.stats()["answers"].get("200", 0) > answered)
+    room.wait_until(lambda: room.simulator.stats()["answers"].get("OK", 0) > answered)
     victim.kill()
     assert room.row(notification_id)["status"] == "processing"
     room.worker()

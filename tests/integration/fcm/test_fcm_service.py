@@ -294,6 +294,16 @@ async def test_apns_trouble_does_not_cost_a_token(
     assert (len(fcm.requests), len(token_server.posted)) == (1, 1)
 
 
+async def test_a_device_that_cannot_be_addressed_fails_by_itself(
+    fcm: FcmSocket, make_service: MakeService
+) -> None:
+    targets = [make_target(1), make_target(2, kind="pigeon"), make_target(3)]
+    with capture_logs() as logs:
+        result = await make_service().send_push(targets, make_payload())
+    assert outcomes(result.results) == [Outcome.ACCEPTED, Outcome.UNKNOWN, Outcome.ACCEPTED]
+    assert [entry["action"] for entry in logs] == ["fcm.send_failed"]
+
+
 async def test_a_payload_that_cannot_be_sent_is_not(fcm: FcmSocket, make_service: MakeService) -> None:
     service = make_service()
     for payload in (

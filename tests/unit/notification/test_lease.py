@@ -39,7 +39,7 @@ class ScriptedWriter:
         answer = next(self._answers, -1)
         if answer == -1:
             self.finished.set()
-            await asyncio.Event().wait()
+            return len(row_ids)
         if answer is None:
             raise UnavailableError(code="database_unavailable", reason="down")
         return answer
@@ -123,3 +123,32 @@ async def test_leaving_the_block_ends_the_renewals() -> None:
         async with keep(writer, claimed_rows(1)):
             raise KeyError
     assert asyncio.all_tasks() == before
+
+
+async def test_a_renewal_under_way_is_awaited_and_not_cancelled() -> None:
+    # The driver can turn a cancellation into an error that is tried again: the block was never left.
+    answered = asyncio.Event()
+    asked = asyncio.Event()
+    ended: list[str] = []
+
+    class SlowWriter(ScriptedWriter):
+        async def renew(self, row_ids: Sequence[ObjectId], *, claim_id: str, lease_seconds: float) -> int:
+            asked.set()
+            try:
+                await answered.wait()
+            except asyncio.CancelledError:
+                ended.append("cancelled")
+                raise UnavailableError(code="database_unavailable", reason="cancelled") from None
+            ended.append("answered")
+            return len(row_ids)
+
+    async def deliver() -> None:
+        async with keep(SlowWriter(), claimed_rows(1)):
+            await asked.wait()
+
+    delivering = asyncio.create_task(deliver())
+    await asked.wait()
+    await asyncio.sleep(0)
+    answered.set()
+    await delivering
+    assert ended == ["answered"]
