@@ -14,8 +14,8 @@ export UV_CACHE_DIR := $(CACHE)/uv
 export TMPDIR := $(SCRATCH)
 export PYTHONUNBUFFERED := 1
 
-# Cheapest first, so that what is broken shows early; "tests" at the end takes what has no folder of its own.
-TESTS := tests/unit tests/architecture tests/replay tests/workflows tests/integration tests/acceptance tests
+# Cheapest first, so that what is broken shows early.
+TESTS := tests/unit tests/architecture tests/replay tests/workflows tests/integration tests/acceptance
 
 find_python = for candidate in python3.11 python3 python3.12 python3.13 python3.14 python; do \
   "$$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \

@@ -116,11 +116,13 @@ class Application:
             return
         self._closed = True
         atexit.unregister(self.close)
-        self.loop_thread.run(self._stop())
-        self.loop_thread.stop()
-        for facade in _FACADES:
-            facade.unbind()
-        _Current.application = None
+        try:
+            self.loop_thread.run(self._stop())
+        finally:
+            self.loop_thread.stop()
+            for facade in _FACADES:
+                facade.unbind()
+            _Current.application = None
 
     async def _stop(self) -> None:
         grace_seconds = self.settings.worker.graceful_shutdown_seconds

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from modules.application.errors import ServiceError
 
 ResultT = TypeVar("ResultT")
+STOP_SECONDS = 5.0
 
 
 class EventLoopThread:
@@ -65,4 +66,6 @@ async def _cancel_others() -> None:
     others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     for task in others:
         task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
+    if others:
+        # A task that swallows its cancellation must not keep the process.
+        await asyncio.wait(others, timeout=STOP_SECONDS)

@@ -19,6 +19,8 @@ from modules.application.repository import Document, database_errors
 from modules.config.types import MongoSettings
 
 CLOCK_REFRESH_SECONDS = 30.0
+# More than one process delivers at once, fewer than would help MongoDB.
+MAX_CONNECTIONS = 200
 
 
 class MongoDatabase:
@@ -35,6 +37,8 @@ class MongoDatabase:
                 # Not timeoutMS: under it the driver repeats server selection until that time is up.
                 connectTimeoutMS=int(settings.server_selection_timeout_seconds * 1000),
                 socketTimeoutMS=int(settings.operation_timeout_seconds * 1000),
+                maxPoolSize=MAX_CONNECTIONS,
+                waitQueueTimeoutMS=int(settings.operation_timeout_seconds * 1000),
                 appname="notification-service",
             )
         except (InvalidURI, MongoConfigurationError, ValueError):

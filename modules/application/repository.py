@@ -9,16 +9,14 @@ from typing import Any, ClassVar
 from pymongo import IndexModel
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import ConfigurationError as MongoConfigurationError
 from pymongo.errors import (
-    AutoReconnect,
+    ConnectionFailure,
     ExecutionTimeout,
-    NetworkTimeout,
     OperationFailure,
-    ServerSelectionTimeoutError,
+    PyMongoError,
+    WriteConcernError,
     WTimeoutError,
-)
-from pymongo.errors import (
-    ConfigurationError as MongoConfigurationError,
 )
 
 from modules.application.errors import ConfigurationError, UnavailableError
@@ -41,26 +39,27 @@ async def database_errors() -> AsyncIterator[None]:
     """
     try:
         yield
-    except (
-        AutoReconnect,
-        ServerSelectionTimeoutError,
-        NetworkTimeout,
-        ExecutionTimeout,
-        WTimeoutError,
-    ) as error:
-        raise UnavailableError(
-            code="database_unavailable", reason=f"MongoDB did not answer ({type(error).__name__})"
-        ) from error
-    except MongoConfigurationError as error:
+    except (ConnectionFailure, ExecutionTimeout, WTimeoutError) as error:
+        raise _unavailable(error) from None
+    except MongoConfigurationError:
         raise ConfigurationError(
             code="database_misconfigured", field="mongodb.uri", reason="the MongoDB URI cannot be used"
-        ) from error
+        ) from None
     except OperationFailure as error:
         if error.code in (_AUTHENTICATION_FAILED, _UNAUTHORIZED):
             raise ConfigurationError(
                 code="database_refused", field="mongodb.uri", reason="MongoDB refused the credentials"
-            ) from error
+            ) from None
+        # A write that a changing primary did not confirm may be tried again.
+        if isinstance(error, WriteConcernError) or error.has_error_label("RetryableWriteError"):
+            raise _unavailable(error) from None
         raise
+
+
+def _unavailable(error: PyMongoError) -> UnavailableError:
+    return UnavailableError(
+        code="database_unavailable", reason=f"MongoDB did not answer ({type(error).__name__})"
+    )
 
 
 class Repository:

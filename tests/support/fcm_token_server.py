@@ -70,6 +70,8 @@ class TokenServer:
                 self.send_response(status)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(content)))
+                if 300 <= status < 400:
+                    self.send_header("location", "/elsewhere")
                 self.end_headers()
                 self.wfile.write(content)
 

@@ -164,6 +164,7 @@ class WorkerRuntime:
                 cls.default_params(),
                 id=start.workflow_id,
                 task_queue=self.task_queue(start.lane),
+                run_timeout=_seconds(start.run_timeout_seconds),
                 task_timeout=timedelta(seconds=self._settings.workflow_task_timeout_seconds),
                 static_summary=start.summary,
                 static_details=start.details,
@@ -174,16 +175,17 @@ class WorkerRuntime:
         )
         timeout = timedelta(seconds=self._settings.connect_timeout_seconds)
         schedule_id = self._schedule_id(cls)
+
+        def replaced(current: ScheduleUpdateInput) -> ScheduleUpdate:
+            # An operator's pause outlives every start of a worker.
+            kept = dataclasses.replace(schedule, state=current.description.schedule.state)
+            return ScheduleUpdate(schedule=kept)
+
         try:
-            await client.create_schedule(schedule_id, schedule, rpc_timeout=timeout)
-        except ScheduleAlreadyRunningError:
-
-            def replaced(current: ScheduleUpdateInput) -> ScheduleUpdate:
-                # An operator's pause outlives every start of a worker.
-                kept = dataclasses.replace(schedule, state=current.description.schedule.state)
-                return ScheduleUpdate(schedule=kept)
-
-            await client.get_schedule_handle(schedule_id).update(replaced, rpc_timeout=timeout)
+            try:
+                await client.create_schedule(schedule_id, schedule, rpc_timeout=timeout)
+            except ScheduleAlreadyRunningError:
+                await client.get_schedule_handle(schedule_id).update(replaced, rpc_timeout=timeout)
         except RPCError as error:
             raise TemporalUnavailableError("the schedule could not be created") from error
         return schedule_id

@@ -9,11 +9,13 @@ from contextlib import asynccontextmanager, contextmanager
 
 import structlog
 
-from modules.application.errors import UnavailableError
+from modules.application.errors import ServiceError
 from modules.notification.internals.push_notification_writer import PushNotificationWriter
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
 
 RENEWALS_PER_LEASE = 3
+# A delivery that hangs lets go of its rows; its own patience with MongoDB is shorter.
+MAX_CLAIM_SECONDS = 600.0
 _log = structlog.get_logger()
 
 
@@ -87,13 +89,18 @@ async def _renew(
     left: asyncio.Event,
 ) -> None:
     row_ids = [row.id for row in rows]
-    while lease.held() and not await _within(lease_seconds / RENEWALS_PER_LEASE, left):
+    last = time.monotonic() + MAX_CLAIM_SECONDS
+    while (
+        lease.held()
+        and time.monotonic() < last
+        and not await _within(lease_seconds / RENEWALS_PER_LEASE, left)
+    ):
         asked = time.monotonic()
         try:
             kept = await writer.renew(row_ids, claim_id=lease.claim_id, lease_seconds=lease_seconds)
-        except UnavailableError:
+        except ServiceError as error:
             # The lease still runs; held() says for how long sending is safe.
-            _log.warning("lease not renewed", action="lease.renewal_failed")
+            _log.warning("lease not renewed", action="lease.renewal_failed", code=error.code)
             continue
         if kept < len(row_ids):
             lease.lose()

@@ -42,7 +42,8 @@ class NotificationCore:
         await asyncio.gather(*(channel.warm_up() for channel in channels))
 
     async def close(self) -> None:
-        """Release the channels' connections."""
+        """Let deliveries end, then release the channels' connections."""
+        await self.delivery.drain()
         for lane in self.lanes.values():
             for channel in lane.channels.values():
                 await channel.close()

@@ -63,6 +63,7 @@ from modules.preference.types import Decision
 
 WRITE_PATIENCE_SECONDS = 300.0
 WRITE_RETRY_SECONDS = 1.0
+DRAIN_SECONDS = 15.0
 
 _log = structlog.get_logger()
 
@@ -96,6 +97,7 @@ class PushDelivery:
         self._board = board
         self._owner = owner
         self._lease_seconds = lease_seconds
+        self._running: set[asyncio.Task[list[DeliveryReport]]] = set()
 
     async def deliver(self, notification_ids: Sequence[str]) -> list[DeliveryReport]:
         """Make one round of attempts for every row that is due; returns one report an id, in order.
@@ -103,6 +105,23 @@ class PushDelivery:
         Raises UnavailableError when MongoDB does not answer: then nothing was sent for rows not claimed, and
         what was sent for claimed ones is unknown until their lease runs out.
         """
+        # Cancelled between the provider's answer and its record, a message would go out twice.
+        task = asyncio.create_task(self._deliver(notification_ids))
+        self._running.add(task)
+        task.add_done_callback(self._ran)
+        return await asyncio.shield(task)
+
+    def _ran(self, task: asyncio.Task[list[DeliveryReport]]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()
+
+    async def drain(self) -> None:
+        """Wait, within bounds, for deliveries whose callers are gone already."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=DRAIN_SECONDS)
+
+    async def _deliver(self, notification_ids: Sequence[str]) -> list[DeliveryReport]:
         row_ids = [row_id_of(notification_id) for notification_id in notification_ids]
         asked = time.monotonic()
         rows = await self._writer.claim(row_ids, owner=self._owner, lease_seconds=self._lease_seconds)
@@ -114,7 +133,9 @@ class PushDelivery:
         if others:
             reports.update(await self._explain(others))
         for report in reports.values():
-            self._board.announce(report)
+            # A row that another claim holds has no outcome yet.
+            if report.status is not Status.PROCESSING:
+                self._board.announce(report)
         return [reports[row_id] for row_id in row_ids]
 
     async def _deliver_claimed(
@@ -239,11 +260,8 @@ class PushDelivery:
 
     async def _send(self, round_: Round, now: datetime, lease: Lease) -> SettledRow | None:
         row = round_.row
-        if row.outcome_policy is OutcomePolicy.AT_MOST_ONCE and not await self._writer.mark_dispatched(
-            row, [device.id for device in round_.devices]
-        ):
-            return None
-        if not lease.held():
+        marks = row.outcome_policy is OutcomePolicy.AT_MOST_ONCE
+        if not lease.held() or (marks and not await self._mark(round_)) or not lease.held():
             # Another worker may own the row by now; sending here as well would be a second message.
             _log.warning("claim lost before sending", action="push.claim_lost", notification_id=str(row.id))
             return None
@@ -268,6 +286,9 @@ class PushDelivery:
             now=await self._clock.now(),
         )
         return settled_by(round_, sent, settlement)
+
+    async def _mark(self, round_: Round) -> bool:
+        return await self._writer.mark_dispatched(round_.row, [device.id for device in round_.devices])
 
     async def _retire(self, settled: Sequence[SettledRow]) -> None:
         """Take dead targets out of use. What fails here is found again by the next send."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from modules.account.types import account_id_problems
-from modules.application.errors import InvalidInputError, Problem, UnavailableError
+from modules.application.errors import ConfigurationError, InvalidInputError, Problem, UnavailableError
 from modules.application.mongo_database import DatabaseClock
 from modules.notification.errors import (
     ImmediateSendDeferredError,
@@ -117,7 +117,7 @@ class PushSender:
                     priority=row.priority,
                     outcome=outcome,
                 )
-            except UnavailableError as error:
+            except (UnavailableError, ConfigurationError) as error:
                 raise ImmediateSendDeferredError(notification_id) from error
 
     async def get(self, notification_id: str) -> PushNotification:

@@ -82,7 +82,7 @@ class PushNotificationActivities:
                 activity.heartbeat()
                 return started
 
-        started = await asyncio.gather(
+        outcomes = await asyncio.gather(
             *(
                 start(
                     PushNotificationWorkerParams(
@@ -92,13 +92,21 @@ class PushNotificationActivities:
                     )
                 )
                 for row in rows
-            )
+            ),
+            return_exceptions=True,
         )
+        refused = [each for each in outcomes if isinstance(each, BaseException)]
+        if refused and len(refused) == len(rows):
+            raise refused[0]
+        # One row that cannot be started must not keep all later ones from it; the next scan tries again.
+        if refused:
+            structlog.get_logger().warning("workers not started", action="scan.refused", rows=len(refused))
+        started = [each is True for each in outcomes]
         last = rows[-1] if len(rows) == self._page_size else None
         return DuePage(
             started=sum(started),
             reclaimed=sum(new and row.reclaimed for new, row in zip(started, rows, strict=True)),
-            already_running=len(rows) - sum(started),
+            already_running=len(rows) - sum(started) - len(refused),
             cursor=None if last is None else _cursor_after(last, due.until),
         )
 

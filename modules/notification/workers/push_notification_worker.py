@@ -23,6 +23,7 @@ LOCAL_RETRY_THRESHOLD = timedelta(seconds=10)
 # A row that another worker has claimed is looked at again when that lease has surely ended.
 LEASE_MARGIN_SECONDS = 0.5
 MAX_ROUNDS = 200
+LONGEST_STAY_SECONDS = 900.0
 # A run that is stuck makes way for the master worker's next one.
 RUN_TIMEOUT_SECONDS = 3_600.0
 
@@ -69,7 +70,12 @@ class PushNotificationWorker:
         return report
 
     def _stays(self, params: PushNotificationWorkerParams, report: DeliveryReport) -> bool:
-        """Immediate rows are retried here; others go back to the scan, unless another claim is in the way."""
+        """Immediate rows are retried here, unless a provider asks for a long pause; others by the scan.
+
+        A row in another worker's claim is waited for, whatever its priority.
+        """
+        if report.retry_in_seconds is None or report.retry_in_seconds > LONGEST_STAY_SECONDS:
+            return False
         return params.priority == Priority.IMMEDIATE or report.status is Status.PROCESSING
 
     async def _deliver(self, notification_id: str) -> DeliveryReport:

@@ -16,6 +16,8 @@ EXPIRE_ACTIVITY = "expire_overdue_push_notifications"
 START_ACTIVITY = "start_due_push_notifications"
 # A page costs six events at the most; the server warns at 4,096 and we stay below half of it.
 PAGES_PER_RUN = 200
+# Runs never overlap: one that is stuck would keep all later scans from starting.
+RUN_TIMEOUT_SECONDS = 7_200.0
 ACTIVITY_TIMEOUT = timedelta(minutes=5)
 HEARTBEAT_TIMEOUT = timedelta(seconds=30)
 GIVE_UP_AFTER = timedelta(minutes=30)
@@ -35,6 +37,7 @@ class PushNotificationsWorker:
         return WorkerStart(
             workflow_id="push-notifications",
             lane=Lane.MASTER,
+            run_timeout_seconds=RUN_TIMEOUT_SECONDS,
             summary="scan for due push notifications",
             details="Expires what is too late and starts a worker for every push notification that is due.",
         )

@@ -173,8 +173,9 @@ async def test_a_short_lived_token_is_not_renewed_all_the_time(
     source = make_source()
     await source.access()
     clock.seconds += 59
+    before = asyncio.all_tasks()
     assert (await source.access()).token == "token-1"
-    assert len(token_server.posted) == 1
+    assert asyncio.all_tasks() == before, "no renewal was started"
 
 
 @pytest.mark.usefixtures("impatient_google_auth")
@@ -276,6 +277,21 @@ async def test_a_token_server_nobody_vouches_for_gets_no_assertion(
     assert isinstance(error, ProviderUnavailableError)
     assert "not trusted" in error.reason
     assert token_server.posted == []
+
+
+async def test_a_redirect_is_not_followed(make_source: MakeSource, token_server: TokenServer) -> None:
+    token_server.answer = lambda posted: (307, b"") if posted.path == "/token" else granting("token-1")
+    assert isinstance(await fail(make_source()), ProviderRefusedError)
+    assert [posted.path for posted in token_server.posted] == ["/token"]
+
+
+async def test_proxies_of_the_environment_are_not_asked(
+    make_source: MakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
+    assert (await make_source().access()).token == "token-1"
 
 
 async def test_a_failure_is_not_repeated_at_once(

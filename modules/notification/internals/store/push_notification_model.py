@@ -25,7 +25,8 @@ DEFAULT_PROVIDER = "fcm"
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+    # A validation error must not quote a title or a token.
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True)
 
 
 class ClaimModel(_Part):
@@ -84,7 +85,9 @@ class PlatformOptionsModel(_Part):
 class PushNotificationModel(_Part):
     """A row of `push_notifications`. All times are aware, UTC, and the database's."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True
+    )
 
     id: ObjectId = Field(alias="_id")
     schema_version: Literal[1] = SCHEMA_VERSION

@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import Any, ClassVar
 from uuid import uuid4
 
+import structlog
 from bson import ObjectId
+from pydantic import ValidationError
 from pymongo import DESCENDING, IndexModel, ReturnDocument, UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
@@ -19,6 +21,7 @@ from modules.notification.internals.store.push_notification_model import PushNot
 from modules.notification.internals.store.push_notification_schema import indexes, validator
 from modules.notification.types import DueRow, Priority, Status
 
+_log = structlog.get_logger()
 _UNSETTLED = (Status.PENDING.value, Status.PROCESSING.value)
 
 
@@ -74,7 +77,7 @@ class PushNotificationRepository(Repository):
     async def find_many(self, row_ids: Sequence[ObjectId]) -> list[PushNotificationModel]:
         async with database_errors():
             documents = await self._collection.find({"_id": {"$in": list(row_ids)}}).to_list()
-        return [PushNotificationModel.model_validate(document) for document in documents]
+        return _readable(documents)
 
     async def newest(
         self, account_id: str, *, limit: int, before: datetime | None = None
@@ -107,7 +110,25 @@ class PushNotificationRepository(Repository):
                 await self._collection.update_many(condition, update)
                 mine = {"_id": {"$in": list(row_ids)}, "claim.id": claim_id}
                 documents = await self._collection.find(mine).to_list()
-        return [PushNotificationModel.model_validate(document) for document in documents]
+            rows = _readable(documents)
+            for unreadable in _ids(documents) - {row.id for row in rows}:
+                await self._give_up(unreadable, claim_id)
+        return rows
+
+    async def _give_up(self, row_id: ObjectId, claim_id: str) -> None:
+        """End a row that this version cannot read: claimed again and again it would never end."""
+        final = Status.FAILED.value
+        change = {
+            "$set": {
+                "status": final,
+                "last_transition": {"source": Status.PROCESSING.value, "target": final},
+                "error_type": "unreadable_row",
+                "error_message": "the stored row cannot be read by this version",
+            },
+            "$unset": {"claim": "", "due_at": ""},
+            "$currentDate": {"updated_at": True, "finished_at": True},
+        }
+        await self._collection.update_one({"_id": row_id, "claim.id": claim_id}, change)
 
     async def renew(self, row_ids: Sequence[ObjectId], *, claim_id: str, lease_seconds: float) -> int:
         """Extend the leases still held under `claim_id`; returns how many are."""
@@ -233,6 +254,21 @@ class PushNotificationRepository(Repository):
         async with database_errors():
             result = await self._collection.update_one(sent, change)
         return result.matched_count == 1
+
+
+def _ids(documents: Sequence[Document]) -> set[ObjectId]:
+    return {document["_id"] for document in documents}
+
+
+def _readable(documents: Sequence[Document]) -> list[PushNotificationModel]:
+    rows = []
+    for document in documents:
+        try:
+            rows.append(PushNotificationModel.model_validate(document))
+        except ValidationError as error:
+            fields = sorted({".".join(map(str, each["loc"])) for each in error.errors(include_input=False)})
+            _log.error("row cannot be read", action="push.unreadable", id=str(document["_id"]), fields=fields)
+    return rows
 
 
 def _update_of(change: RowChange) -> tuple[dict[str, Any], dict[str, Any]]:
