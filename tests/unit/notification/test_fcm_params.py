@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
-from modules.application.errors import InvalidInputError, Problem
-from modules.notification.internals.channels.fcm.message_builder import build_message
-from modules.notification.internals.channels.fcm.message_encoder import EncodedMessage
+from modules.application.errors import InvalidInputError
 from modules.notification.internals.fcm_params import FCMParams
 from modules.notification.types import (
     AndroidOptions,
     ApnsOptions,
     OutcomePolicy,
-    PushPayload,
     SendPushParams,
     WebPushOptions,
 )
-from tests.support.fcm_factories import make_params, make_payload
-
-NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-HALF_A_PAIR = "\ud83d"
-
-
-def problems_of(params: Any = None, **over: Any) -> list[Problem]:
-    checked = FCMParams(params=make_params() if params is None else params, **{"now": NOW, **over})
-    try:
-        checked.validate()
-    except InvalidInputError as refused:
-        return list(refused.problems)
-    return []
-
-
-def found(params: Any = None, **over: Any) -> list[tuple[str, str | None]]:
-    return [(problem.code, problem.field) for problem in problems_of(params, **over)]
+from tests.support.fcm_checks import HALF_A_PAIR, NOW, found, problems_of, sized
+from tests.support.fcm_factories import make_params
 
 
 def test_the_examples_of_the_document_pass() -> None:
@@ -266,15 +245,6 @@ def test_params_of_another_type_are_refused() -> None:
     assert found(immediate="yes") == [("invalid_type", "immediate")]
 
 
-def sized(params: SendPushParams, *, immediate: bool = False, ttl_seconds: int | None = None) -> int:
-    payload = PushPayload(
-        notification_id="0" * 36, params=params, immediate=immediate, ttl_seconds=ttl_seconds
-    )
-    message = json.loads(EncodedMessage(build_message(payload)).body_for("topic", "t"))["message"]
-    del message["topic"]
-    return len(json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode())
-
-
 @pytest.mark.parametrize("letter", ["x", "é", "漢", "😀", '"', "\\"])
 @pytest.mark.parametrize(("immediate", "expires_in"), [(False, None), (True, timedelta(days=1))])
 def test_the_limit_is_4096_bytes_of_the_encoded_message(
@@ -356,145 +326,3 @@ def test_reasons_do_not_repeat_what_was_said() -> None:
         FCMParams(params=params).validate()
     assert len(refused.value.problems) == 15
     assert secret not in str(refused.value) + repr(refused.value.problems)
-
-
-anything = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.binary(max_size=5)
-    | st.text(st.characters(exclude_categories=[]), max_size=12)
-    | st.lists(st.integers(), max_size=2)
-    | st.dictionaries(st.text(max_size=3) | st.integers(), st.text(max_size=3) | st.none(), max_size=2)
-    | st.datetimes()
-    | st.sampled_from(["https://example.com/", "high", "general", "10", "from", HALF_A_PAIR, "\x00"])
-)
-texts = st.text(max_size=60) | st.text(st.characters(exclude_categories=[]), max_size=400)
-names = st.none() | st.text(max_size=20)
-
-
-def likely(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Mostly right, sometimes anything."""
-    return st.integers(0, 9).flatmap(lambda dice: anything if dice == 0 else strategy)
-
-
-params_strategy = st.builds(
-    SendPushParams,
-    title=likely(texts),
-    body=likely(texts),
-    data=likely(
-        st.dictionaries(
-            likely(texts).filter(lambda key: not isinstance(key, list | dict)), likely(texts), max_size=6
-        )
-    ),
-    image_url=likely(st.none() | st.just("https://example.com/a.png") | texts),
-    click_action=likely(names | st.just("https://example.com/")),
-    category=likely(st.just("general")),
-    app_id=likely(names),
-    outcome_policy=likely(st.sampled_from(OutcomePolicy)),
-    android=likely(
-        st.builds(
-            AndroidOptions,
-            channel_id=likely(names),
-            priority=likely(st.sampled_from([None, "normal", "high"])),
-            collapse_key=likely(names),
-            sound=likely(names),
-        )
-    ),
-    apns=likely(
-        st.builds(
-            ApnsOptions,
-            headers=likely(
-                st.dictionaries(
-                    st.sampled_from(["apns-priority", "apns-topic", "apns-expiration", "X", "Apns-Topic"]),
-                    likely(st.sampled_from(["5", "10", "com.example", "1772366400"])),
-                    max_size=3,
-                )
-            ),
-            badge=likely(st.none() | st.integers(0, 99)),
-            sound=likely(names),
-            thread_id=likely(names),
-        )
-    ),
-    webpush=likely(st.builds(WebPushOptions, link=likely(st.sampled_from([None, "https://example.com/"])))),
-    analytics_label=likely(st.none() | st.from_regex(r"[a-z.~%-]{1,50}", fullmatch=True)),
-)
-
-
-@settings(max_examples=400)
-@example(params=make_params(), expires_at=None, target_count=1, immediate=False)
-@given(
-    params=likely(params_strategy),
-    expires_at=likely(st.none() | st.datetimes(timezones=st.timezones() | st.none())),
-    target_count=likely(st.none() | st.integers(0, 600)),
-    immediate=likely(st.booleans()),
-)
-def test_nothing_but_a_refusal_is_ever_raised(
-    params: Any, expires_at: Any, target_count: Any, immediate: Any
-) -> None:
-    problems = problems_of(params, expires_at=expires_at, target_count=target_count, immediate=immediate)
-    for problem in problems:
-        assert problem.field is not None
-        problem.field.encode("utf-8")
-        problem.reason.encode("utf-8")
-        assert "\n" not in problem.field + problem.reason
-
-
-good_texts = st.text(min_size=1, max_size=900).map(lambda text: f"{text.replace(chr(0), '')}.")
-good_names = st.none() | st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=40)
-good_params = st.builds(
-    SendPushParams,
-    title=good_texts,
-    body=good_texts,
-    data=st.dictionaries(
-        st.text(st.characters(categories=["L", "N", "S"]), min_size=1, max_size=20), good_texts, max_size=4
-    ),
-    image_url=st.sampled_from([None, "https://example.com/a.png"]),
-    click_action=good_names | st.just("https://example.com/"),
-    android=st.builds(
-        AndroidOptions,
-        channel_id=good_names,
-        priority=st.sampled_from([None, "normal", "high"]),
-        collapse_key=good_names,
-        sound=good_names,
-    ),
-    apns=st.builds(
-        ApnsOptions,
-        headers=st.sampled_from([{}, {"apns-priority": "5"}, {"Apns-Push-Type": "alert"}]),
-        badge=st.none() | st.integers(0, 2**31 - 1),
-        sound=good_names,
-        thread_id=good_names,
-    ),
-    webpush=st.builds(WebPushOptions, link=st.sampled_from([None, "https://example.com/"])),
-    analytics_label=st.none() | st.from_regex(r"[a-zA-Z0-9\-_.~%]{1,50}", fullmatch=True),
-)
-
-
-@settings(max_examples=300)
-@given(params=good_params, immediate=st.booleans(), ttl=st.none() | st.integers(1, 2_419_200))
-def test_whatever_passes_can_be_encoded_and_is_within_the_limit(
-    params: SendPushParams, immediate: bool, ttl: int | None
-) -> None:
-    expires_at = None if ttl is None else NOW + timedelta(seconds=ttl)
-    payload = make_payload(params=params, ttl_seconds=ttl, immediate=immediate, expires_at=expires_at)
-    encoded = EncodedMessage(build_message(payload))
-    problems = problems_of(params, immediate=immediate, expires_at=expires_at)
-    if not problems:
-        assert encoded.size_bytes() <= 4096
-    else:
-        # The check reckons with a longer id and the longest time to live: a few bytes, no more.
-        assert {problem.code for problem in problems} == {"payload_too_large"}
-        assert encoded.size_bytes() > 4096 - 64
-
-
-@settings(max_examples=200)
-@given(params=params_strategy)
-def test_mending_what_was_reported_leaves_nothing_to_report(params: SendPushParams) -> None:
-    reported = {str(problem.field).split(".")[0] for problem in problems_of(params)}
-    good = make_params()
-    names_to_mend = reported & {field.name for field in dataclasses.fields(params)}
-    if "params" in reported:
-        names_to_mend |= {"title", "body", "data"}
-    mended = dataclasses.replace(params, **{name: getattr(good, name) for name in names_to_mend})
-    assert found(mended) == []
