@@ -248,7 +248,7 @@ async def with_send_push(
             service.send_push([target(address) for address in addresses[start : start + 500]], PAYLOAD)
             for start in range(0, len(addresses), 500)
         ]
-        # Side by side, as deliveries are: one after another, each would wait for the last answer of the one before.
+        # Side by side, as deliveries are: one after another, each waits for the last answer of the other.
         return sum(len(result.accepted) for result in await asyncio.gather(*sends))
 
     await measure(send)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import sys
 import uuid
 from collections.abc import Iterator
@@ -32,6 +33,13 @@ def _leave_with_own_status() -> None:
 
 # Registered first, so it runs last.
 atexit.register(_leave_with_own_status)
+
+
+def pytest_configure() -> None:
+    # A shell starts background jobs with SIGINT ignored, and what a test starts inherits that: no Ctrl-C
+    # would reach it (POSIX, Shell Command Language, "Asynchronous Lists").
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
