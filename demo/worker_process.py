@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from demo.serve import READY
@@ -25,8 +28,8 @@ class WorkerProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it with this process's environment."""
-        with self._log_path.open("wb") as log:
+        """Start it with this process's environment; for the main thread."""
+        with self._log_path.open("wb") as log, _ctrl_c_held_back():
             self._process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", self._module],
                 cwd=ROOT,
@@ -61,3 +64,16 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Raise KeyboardInterrupt afterwards: inside Popen it would leave a process nobody knows of."""
+    held: list[int] = []
+    former = signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
+    if held:
+        raise KeyboardInterrupt
