@@ -68,7 +68,7 @@ class WorkerProcess:
 
 @contextmanager
 def _ctrl_c_held_back() -> Iterator[None]:
-    """Raise KeyboardInterrupt afterwards: inside Popen it would leave a process nobody knows of."""
+    """Deliver the signal afterwards: inside Popen it would leave a process nobody knows of."""
     held: list[int] = []
     former = signal.signal(signal.SIGINT, lambda number, _: held.append(number))
     try:
@@ -76,4 +76,4 @@ def _ctrl_c_held_back() -> Iterator[None]:
     finally:
         signal.signal(signal.SIGINT, former)
     if held:
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
