@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import threading
+from collections.abc import Callable
 from enum import Enum
+from typing import Any
 
 import structlog
 
@@ -11,6 +14,7 @@ from modules.account.account_service import AccountService
 from modules.application.application_service import ApplicationService
 from modules.application.errors import UnavailableError
 from modules.application.event_loop_thread import EventLoopThread
+from modules.application.garbage_collection import collect_rarely
 from modules.application.mongo_database import MongoDatabase
 from modules.application.worker import WorkerPlan
 from modules.authentication.authentication_service import AuthenticationService
@@ -18,13 +22,17 @@ from modules.config.config_service import ConfigService
 from modules.config.types import Settings
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.logger.logger_service import LoggerService
+from modules.notification.campaign_service import CampaignService
 from modules.notification.notification_service import NotificationService
 from modules.notification.workers.activities import PushNotificationActivities
+from modules.notification.workers.campaign_activities import CampaignActivities
+from modules.notification.workers.campaign_run import control_campaign, run_campaign
 from modules.notification.workers.immediate_run import immediate_run
 from modules.preference.preference_service import PreferenceService
 from temporal_config import SEARCH_ATTRIBUTES, WORKERS, caller_slots, schedules, worker_slots
 
 _FACADES = (
+    CampaignService,
     NotificationService,
     AuthenticationService,
     PreferenceService,
@@ -77,6 +85,16 @@ class Application:
             settings=settings,
             run_worker=immediate_run(settings.immediate.wait_seconds),
         )
+        await CampaignService.start(
+            database=database,
+            loop_thread=loop_thread,
+            settings=settings,
+            run=run_campaign,
+            control=control_campaign,
+            validate=NotificationService.validate_push_async,
+            deliver=NotificationService.deliver_counted_async,
+            wait_open=NotificationService.wait_open_async,
+        )
         await AuthenticationService.start(
             database=database,
             loop_thread=loop_thread,
@@ -89,6 +107,8 @@ class Application:
         if self.role is Role.OPERATOR:
             return
         await NotificationService.warm_up()
+        if self.role is Role.WORKER:
+            collect_rarely()
         try:
             await ApplicationService.serve_async(plan=self._plan())
         except UnavailableError as error:
@@ -103,26 +123,35 @@ class Application:
         caller = self.role is Role.CALLER
         return WorkerPlan(
             workers=WORKERS,
-            activities=PushNotificationActivities(page_size=settings.scan.page_size).all(),
-            schedules=schedules(settings.scan.cron),
+            activities=self._activities(),
+            # Callers are many and may run with an older setting: the workers' expression holds.
+            schedules=schedules(settings.scan.cron, update=not caller),
             slots=caller_slots(settings.worker) if caller else worker_slots(settings.worker),
             grace_seconds=settings.worker.graceful_shutdown_seconds,
             local_only=caller,
+            # A worker process ends instead, and its supervisor starts it again.
+            lasting=caller,
         )
+
+    def _activities(self) -> list[Callable[..., Any]]:
+        scan = self.settings.scan
+        rows = PushNotificationActivities(page_size=scan.page_size, batch_threshold=scan.batch_threshold)
+        return [*rows.all(), *CampaignActivities().all()]
 
     def close(self) -> None:
         """Finish what runs, within the grace period, and release everything; safe to call twice."""
-        if self._closed:
-            return
-        self._closed = True
-        atexit.unregister(self.close)
-        try:
-            self.loop_thread.run(self._stop())
-        finally:
-            self.loop_thread.stop()
-            for facade in _FACADES:
-                facade.unbind()
-            _Current.application = None
+        with _Current.lock:
+            if self._closed:
+                return
+            self._closed = True
+            atexit.unregister(self.close)
+            try:
+                self.loop_thread.run(self._stop())
+            finally:
+                self.loop_thread.stop()
+                for facade in _FACADES:
+                    facade.unbind()
+                _Current.application = None
 
     async def _stop(self) -> None:
         grace_seconds = self.settings.worker.graceful_shutdown_seconds
@@ -135,6 +164,8 @@ class Application:
 
 
 class _Current:
+    # Held while an application opens or closes; reentrant since one that cannot open closes itself.
+    lock = threading.RLock()
     application: Application | None = None
 
 
@@ -142,21 +173,22 @@ def bootstrap(settings: Settings | None = None, *, role: Role = Role.CALLER) -> 
     """Make this process able to use the services; returns what is to be closed at the end.
 
     Creates collections, indexes, search attributes and the schedule, or brings them up to date: safe to run
-    again, and any number of processes may do so. A second call in one process returns the first one's
-    application.
+    again, and any number of processes may do so. A caller leaves a schedule that exists as it is. A second
+    call in one process returns the first one's application, also to another thread.
     Raises UnavailableError when MongoDB cannot be reached, ConfigurationError when settings cannot be used.
     """
-    if _Current.application is not None:
-        return _Current.application
-    settings = settings or ConfigService.load()
-    LoggerService.configure(settings.logging)
-    application = Application(settings, role)
-    try:
-        application.loop_thread.run(application.start())
-    except BaseException:
-        application.close()
-        raise
-    _Current.application = application
-    # The SDK's threads must be gone before the interpreter is.
-    atexit.register(application.close)
-    return application
+    with _Current.lock:
+        if _Current.application is not None:
+            return _Current.application
+        settings = settings or ConfigService.load()
+        LoggerService.configure(settings.logging)
+        application = Application(settings, role)
+        try:
+            application.loop_thread.run(application.start())
+        except BaseException:
+            application.close()
+            raise
+        _Current.application = application
+        # The SDK's threads must be gone before the interpreter is.
+        atexit.register(application.close)
+        return application

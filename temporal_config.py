@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from modules.application.worker import CronSchedule, Lane, WorkerClass
 from modules.config.types import WorkerSettings
+from modules.notification.workers.campaign_worker import CampaignWorker
+from modules.notification.workers.push_notification_batch_worker import PushNotificationBatchWorker
 from modules.notification.workers.push_notification_worker import PushNotificationWorker
 from modules.notification.workers.push_notifications_worker import PushNotificationsWorker
 
-WORKERS: list[WorkerClass] = [PushNotificationsWorker, PushNotificationWorker]
+WORKERS: list[WorkerClass] = [
+    PushNotificationsWorker,
+    PushNotificationWorker,
+    PushNotificationBatchWorker,
+    CampaignWorker,
+]
 
-SEARCH_ATTRIBUTES = ("NotificationId", "AccountId", "NotificationPriority")
+SEARCH_ATTRIBUTES = ("NotificationId", "AccountId", "NotificationPriority", "CampaignId")
 
 # A scan is one activity at a time; a few more leave room for the next master worker.
 MASTER_SLOTS = 4
 
 
-def schedules(scan_cron: str) -> list[CronSchedule]:
-    """Every schedule; the master worker's expression is a setting."""
-    return [CronSchedule(PushNotificationsWorker, scan_cron)]
+def schedules(scan_cron: str, *, update: bool) -> list[CronSchedule]:
+    """Every schedule; the master worker's expression is a setting. `update`: also change those that exist."""
+    return [CronSchedule(PushNotificationsWorker, scan_cron, update=update)]
 
 
 def worker_slots(settings: WorkerSettings) -> dict[Lane, int]:
@@ -26,6 +33,7 @@ def worker_slots(settings: WorkerSettings) -> dict[Lane, int]:
         **caller_slots(settings),
         Lane.NORMAL: settings.max_concurrent_deliveries,
         Lane.MASTER: MASTER_SLOTS,
+        Lane.BULK: settings.max_concurrent_pages,
     }
 
 

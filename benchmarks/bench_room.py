@@ -14,6 +14,8 @@ from pathlib import Path
 from modules.local_stack.local_stack_service import LocalStack, LocalStackService
 from modules.local_stack.types import LocalStackParams, SimulatorEngine
 
+# A million rows fit in.
+MONGODB_CACHE_GIGABYTES = 4.0
 CLOCK_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -38,6 +40,7 @@ def bench_stack(name: str, engine: SimulatorEngine) -> Iterator[LocalStack]:
         folder=Path(f".local/bench-{name}"),
         simulator=engine,
         temporal_ui=False,
+        mongodb_cache_gigabytes=MONGODB_CACHE_GIGABYTES,
         use_configured=False,
         on_progress=tell,
     )

@@ -28,7 +28,7 @@ from benchmarks.bare_workflow import QUEUE, BareWorkflow, eager_worker
 from benchmarks.bench_room import ProcessorTime, bench_stack, tell
 from bootstrap import Application, bootstrap
 from demo.serve import run_process
-from modules.config.types import DEFAULT_APP_ID
+from modules.application.app_ids import DEFAULT_APP_ID
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import Platform, TargetKind
 from modules.local_stack.local_stack_service import LocalStack

@@ -16,10 +16,10 @@ from demo.screen import Screen
 from demo.types import DemoParams, DemoResult
 from demo.worker_process import WorkerProcess
 from modules.account.account_service import AccountService
+from modules.application.app_ids import DEFAULT_APP_ID
 from modules.application.application_service import ApplicationService
 from modules.application.errors import UnavailableError
 from modules.config.config_service import ConfigService
-from modules.config.types import DEFAULT_APP_ID
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import Device, Platform, TargetKind
 from modules.local_stack.local_stack_service import LocalStack, LocalStackService

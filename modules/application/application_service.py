@@ -48,7 +48,7 @@ class ApplicationService(ServiceFacade[WorkerRuntime]):
 
     @classmethod
     async def wait_served_async(cls) -> None:
-        """Return or raise when serving has ended by itself, which is never normal."""
+        """Return or raise when serving has ended by itself, which is never normal; not for a lasting plan."""
         await cls._on_core(lambda core: core.wait_served())
 
     @classmethod
@@ -74,7 +74,8 @@ class ApplicationService(ServiceFacade[WorkerRuntime]):
         """Start a run of `cls` at once, in this process if it serves the lane, and wait for it.
 
         Returns the run's result, or `outcome`'s if that is done first; None after `wait_seconds`, the run
-        goes on. A run under way under the same id is joined, not started again.
+        goes on. A run under way under the same id is joined, not started again. Raises UnavailableError
+        after `wait_seconds` without a connection.
         """
         return await facade._on_core(
             lambda core: core.run_immediately(cls, params, outcome=outcome, wait_seconds=wait_seconds)
@@ -84,6 +85,24 @@ class ApplicationService(ServiceFacade[WorkerRuntime]):
     async def start_worker_async(facade: Any, /, *, cls: WorkerClass, params: Any) -> bool:
         """Start a run of `cls` and do not wait; False when one is under way under the same id."""
         return bool(await facade._on_core(lambda core: core.start(cls, params)))
+
+    @classmethod
+    async def update_worker_async(
+        facade: Any, /, *, cls: WorkerClass, params: Any, update: str, argument: Any = None
+    ) -> Any:
+        """Have the run of `cls` under way handle the update of that name; returns its result.
+
+        Raises ConflictError with the run's own code when it refuses, NotFoundError "worker_not_running".
+        """
+        return await facade._on_core(lambda core: core.update(cls, params, update, argument))
+
+    @classmethod
+    async def query_worker_async(facade: Any, /, *, cls: WorkerClass, params: Any, query: str) -> Any:
+        """What the newest run of `cls` answers to the query of that name, also when it has ended.
+
+        Raises NotFoundError "worker_not_running" when Temporal knows no run.
+        """
+        return await facade._on_core(lambda core: core.query(cls, params, query))
 
     @classmethod
     async def schedule_worker_as_cron_async(facade: Any, /, *, cls: WorkerClass, cron_schedule: str) -> str:

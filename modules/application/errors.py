@@ -57,6 +57,23 @@ class ConfigurationError(ServiceError):
     """The settings, or a file they name, cannot be used; an operator has to act."""
 
 
+class StoreError(ServiceError):
+    """MongoDB refused an operation for good. Its own words quote refused values and are left out.
+
+    `reason` names the server's numeric error code (src/mongo/base/error_codes.yml).
+    """
+
+    def __init__(self, server_code: int | None) -> None:
+        super().__init__(code="store_refused", reason=f"MongoDB refused the operation ({server_code})")
+
+
+class ApplicationClosedError(ServiceError):
+    """A call came while the application was being closed in this process, or was cut off by that."""
+
+    def __init__(self) -> None:
+        super().__init__(code="application_closed", reason="the application in this process was closed")
+
+
 class NotBootstrappedError(ServiceError):
     """A service was called before `bootstrap` had run in this process."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,6 +21,13 @@ from modules.application.repository import Document, database_errors
 from modules.config.types import MongoSettings
 
 CLOCK_REFRESH_SECONDS = 30.0
+# After a refresh that failed or was too slow to count.
+CLOCK_RETRY_SECONDS = 5.0
+CLOCK_SAMPLES = 3
+QUICK_ANSWER_SECONDS = 0.05
+SLOW_ANSWER_SECONDS = 1.0
+# BSON dates count milliseconds.
+CLOCK_RESOLUTION_SECONDS = 0.001
 # More than one process delivers at once, fewer than would help MongoDB.
 MAX_CONNECTIONS = 200
 
@@ -60,18 +69,37 @@ class MongoDatabase:
         await self._client.close()
 
 
+@dataclass(frozen=True, slots=True)
+class ClockSample:
+    """The database's time at a moment of the monotonic clock; wrong by half the round trip at the most."""
+
+    database_time: datetime
+    monotonic: float
+    round_trip_seconds: float
+
+    def time_at(self, monotonic: float) -> datetime:
+        return self.database_time + timedelta(seconds=monotonic - self.monotonic)
+
+    def agrees_with(self, other: ClockSample) -> bool:
+        """Whether both can be right."""
+        apart = abs(self.time_at(other.monotonic) - other.database_time)
+        most_seconds = (self.round_trip_seconds + other.round_trip_seconds) / 2 + CLOCK_RESOLUTION_SECONDS
+        return apart <= timedelta(seconds=most_seconds)
+
+
 class DatabaseClock:
     """The database's time, as seen from here: leases, expiry and due times never use the worker's own clock.
 
     The offset is measured with `hello` against the monotonic clock, so a step of the host's clock does not
-    move it, and renewed every CLOCK_REFRESH_SECONDS.
+    move it, and renewed every CLOCK_REFRESH_SECONDS. The quickest of up to CLOCK_SAMPLES answers counts; one
+    that took longer than SLOW_ANSWER_SECONDS does not replace an older one which it does not contradict.
     """
 
     def __init__(self, client: AsyncMongoClient[Document]) -> None:
         self._client = client
         self._lock = asyncio.Lock()
-        self._measured_at: datetime | None = None
-        self._measured_monotonic = float("-inf")
+        self._sample: ClockSample | None = None
+        self._refresh_at = float("-inf")
 
     async def now(self) -> datetime:
         """The database's time, aware and UTC.
@@ -82,24 +110,45 @@ class DatabaseClock:
             async with self._lock:
                 if self._is_stale():
                     await self._refresh()
-        assert self._measured_at is not None
-        return self._measured_at + timedelta(seconds=time.monotonic() - self._measured_monotonic)
+        assert self._sample is not None
+        return self._sample.time_at(time.monotonic())
 
     def _is_stale(self) -> bool:
-        return time.monotonic() - self._measured_monotonic > CLOCK_REFRESH_SECONDS
+        return time.monotonic() > self._refresh_at
 
     async def _refresh(self) -> None:
+        known = self._sample
         try:
-            await self._measure()
+            best = await self._best_sample()
         except UnavailableError:
-            if self._measured_at is None:
+            if known is None:
                 raise
+            self._refresh_at = time.monotonic() + CLOCK_RETRY_SECONDS
+            return
+        if known is not None and best.round_trip_seconds > SLOW_ANSWER_SECONDS and known.agrees_with(best):
+            self._refresh_at = time.monotonic() + CLOCK_RETRY_SECONDS
+            return
+        self._sample = best
+        self._refresh_at = best.monotonic + CLOCK_REFRESH_SECONDS
 
-    async def _measure(self) -> None:
+    async def _best_sample(self) -> ClockSample:
+        best = await self._measure()
+        for _ in range(CLOCK_SAMPLES - 1):
+            if best.round_trip_seconds < QUICK_ANSWER_SECONDS:
+                break
+            # One answer is enough, whatever becomes of the others.
+            with suppress(UnavailableError):
+                best = min(best, await self._measure(), key=lambda sample: sample.round_trip_seconds)
+        return best
+
+    async def _measure(self) -> ClockSample:
         before = time.monotonic()
         async with database_errors():
             hello = await self._client.admin.command("hello")
         after = time.monotonic()
         local_time: datetime = hello["localTime"]
-        self._measured_at = local_time if local_time.tzinfo else local_time.replace(tzinfo=UTC)
-        self._measured_monotonic = (before + after) / 2
+        return ClockSample(
+            database_time=local_time if local_time.tzinfo else local_time.replace(tzinfo=UTC),
+            monotonic=(before + after) / 2,
+            round_trip_seconds=after - before,
+        )

@@ -19,13 +19,14 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
-from modules.application.errors import ConfigurationError, UnavailableError
+from modules.application.errors import ConfigurationError, StoreError, UnavailableError
 
 Document = dict[str, Any]
 
 # Error codes of the MongoDB server (src/mongo/base/error_codes.yml).
 _NAMESPACE_EXISTS = 48
 _INDEX_OPTIONS_CONFLICT = 85
+_INDEX_KEY_SPECS_CONFLICT = 86
 _AUTHENTICATION_FAILED = 18
 _UNAUTHORIZED = 13
 
@@ -35,7 +36,7 @@ async def database_errors() -> AsyncIterator[None]:
     """Translate the driver's failures into ServiceError; the driver's text can hold addresses and is dropped.
 
     Raises UnavailableError when MongoDB cannot be reached or did not answer in time, ConfigurationError when
-    it refuses the credentials.
+    it refuses the credentials, StoreError for any other refusal: one that is expected is caught inside.
     """
     try:
         yield
@@ -53,7 +54,7 @@ async def database_errors() -> AsyncIterator[None]:
         # A write that a changing primary did not confirm may be tried again.
         if isinstance(error, WriteConcernError) or error.has_error_label("RetryableWriteError"):
             raise _unavailable(error) from None
-        raise
+        raise StoreError(error.code) from None
 
 
 def _unavailable(error: PyMongoError) -> UnavailableError:
@@ -99,8 +100,13 @@ class Repository:
             await self._collection.create_indexes([index])
         except OperationFailure as error:
             wanted = index.document.get("expireAfterSeconds")
-            if error.code != _INDEX_OPTIONS_CONFLICT or wanted is None:
+            if wanted is None or error.code not in (_INDEX_OPTIONS_CONFLICT, _INDEX_KEY_SPECS_CONFLICT):
                 raise
+            if error.code == _INDEX_KEY_SPECS_CONFLICT:
+                # Which documents it holds has changed. Without it, nothing is worse than kept too long.
+                await self._collection.drop_index(index.document["name"])
+                await self._collection.create_indexes([index])
+                return
             await self._database.command(
                 "collMod",
                 self.collection_name,

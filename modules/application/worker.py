@@ -15,6 +15,7 @@ class Lane(StrEnum):
     IMMEDIATE = "immediate"
     NORMAL = "normal"
     MASTER = "master"
+    BULK = "bulk"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +42,14 @@ WorkerClass = type[Any]
 
 @dataclass(frozen=True, slots=True)
 class CronSchedule:
-    """A worker class that runs by itself, on a cron expression in UTC."""
+    """A worker class that runs by itself, on a cron expression in UTC.
+
+    `update`: a schedule that is there already gets this expression too; otherwise it is left alone.
+    """
 
     worker: WorkerClass
     cron: str
+    update: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +64,8 @@ class ScheduleState:
 class WorkerPlan:
     """What a process serves: worker classes, their activities and schedules, and its lanes with their slots.
 
-    `local_only`: workflow tasks with their local activities, nothing else.
+    `local_only`: workflow tasks with their local activities, nothing else. `lasting`: what ends by itself is
+    logged and served again; otherwise `wait_served_async` tells of it.
     """
 
     workers: Sequence[WorkerClass]
@@ -68,3 +74,4 @@ class WorkerPlan:
     slots: Mapping[Lane, int]
     grace_seconds: float
     local_only: bool
+    lasting: bool

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 
-from modules.application.errors import InvalidInputError, ServiceError, UnavailableError
+from modules.application.errors import InvalidInputError, Problem, ServiceError, UnavailableError
 
 
 class ExitCode(IntEnum):
@@ -26,8 +27,19 @@ class UsageProblemsError(InvalidInputError):
     """Values on the command line that cannot be read; nothing was asked of the service."""
 
 
-def exit_code_for(error: ServiceError) -> ExitCode:
+class ChildFailedError(ServiceError):
+    """A process that the command started refused to go on; the command ends as that process did."""
+
+    def __init__(self, exit_code: int, problems: Sequence[Problem]) -> None:
+        first = problems[0]
+        super().__init__(code=first.code, reason=first.reason, field=first.field, problems=problems)
+        self.exit_code = exit_code
+
+
+def exit_code_for(error: ServiceError) -> int:
     """The exit code of a command that ends with this error."""
+    if isinstance(error, ChildFailedError):
+        return error.exit_code
     if isinstance(error, UsageProblemsError):
         return ExitCode.USAGE
     return ExitCode.UNAVAILABLE if isinstance(error, UnavailableError) else ExitCode.REFUSED

@@ -11,6 +11,7 @@ import typer
 
 from modules.application.errors import ServiceError
 from modules.cli import (
+    campaign_commands,
     device_commands,
     doctor_command,
     notification_commands,
@@ -46,6 +47,7 @@ app.command("show")(notification_commands.show_notification)
 app.command("list")(notification_commands.list_notifications)
 app.command("cancel")(notification_commands.cancel)
 app.command("scan")(notification_commands.scan)
+app.add_typer(campaign_commands.app, name="campaign")
 app.add_typer(otp_commands.app, name="otp")
 app.command("doctor")(doctor_command.doctor)
 

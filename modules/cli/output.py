@@ -23,6 +23,7 @@ WIDTH_WITHOUT_TERMINAL = 160
 ABSENT = "-"
 _LONG_ADDRESS = 40
 _SHOWN_CHARACTERS = 6
+_KEPT_IDS = ("notification_id", "campaign_id")
 
 
 class _Mode:
@@ -102,8 +103,8 @@ def show_error(error: ServiceError) -> None:
         field=error.field,
         reason=error.reason,
         problems=error.problems,
-        # An immediate send that was put off says under which id.
-        notification_id=getattr(error, "notification_id", None),
+        # What was put off says under which id it is kept.
+        kept={name: found for name in _KEPT_IDS if (found := getattr(error, name, None)) is not None},
     )
 
 
@@ -113,14 +114,12 @@ def show_problems(
     reason: str,
     field: str | None = None,
     problems: Sequence[Problem] = (),
-    notification_id: str | None = None,
+    kept: Mapping[str, str] | None = None,
 ) -> None:
     problems = problems or (Problem(code, field, reason),)
     if _Mode.json:
         error = {"code": code, "field": field, "reason": reason, "problems": [asdict(p) for p in problems]}
-        if notification_id is not None:
-            error["notification_id"] = notification_id
-        print(to_json({"error": error}), flush=True)
+        print(to_json({"error": {**error, **(kept or {})}}), flush=True)
         return
     for problem in problems:
         where = f"{problem.field}: " if problem.field else ""

@@ -7,8 +7,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from modules.application.app_ids import DEFAULT_APP_ID
+
 PositiveSeconds = Annotated[float, Field(gt=0)]
-DEFAULT_APP_ID = "default"
 
 
 class _Section(BaseModel):
@@ -82,6 +83,14 @@ class DeliverySettings(_Section):
     breaker_cooldown_seconds: PositiveSeconds
 
 
+class RateSettings(_Section):
+    """What a provider's credential may send, all processes together; the provider's quota, not a wish."""
+
+    quota_per_minute: Annotated[int, Field(ge=1)]
+    ramp_seconds: Annotated[float, Field(ge=0)]
+    immediate_share: Annotated[float, Field(ge=0, lt=1)]
+
+
 class ImmediateSettings(_Section):
     wait_seconds: PositiveSeconds
 
@@ -89,6 +98,7 @@ class ImmediateSettings(_Section):
 class ScanSettings(_Section):
     cron: str
     page_size: Annotated[int, Field(ge=1, le=2000)]
+    batch_threshold: Annotated[int, Field(ge=0)]
 
 
 class RetentionSettings(_Section):
@@ -98,7 +108,9 @@ class RetentionSettings(_Section):
 class WorkerSettings(_Section):
     max_concurrent_deliveries: Annotated[int, Field(ge=1)]
     max_concurrent_immediate_deliveries: Annotated[int, Field(ge=1)]
+    max_concurrent_pages: Annotated[int, Field(ge=1)]
     graceful_shutdown_seconds: PositiveSeconds
+    max_memory_mib: Annotated[int, Field(ge=128)]
 
 
 class OneTimePasswordSettings(_Section):
@@ -124,6 +136,7 @@ class Settings(_Section):
     temporal: TemporalSettings
     fcm: FcmSettings
     delivery: DeliverySettings
+    rate: RateSettings
     immediate: ImmediateSettings
     scan: ScanSettings
     retention: RetentionSettings

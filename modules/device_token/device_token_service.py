@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 
+from modules.application.app_ids import DEFAULT_APP_ID
 from modules.application.event_loop_thread import EventLoopThread
 from modules.application.mongo_database import MongoDatabase
 from modules.application.service_facade import ServiceFacade, blocking
-from modules.config.types import DEFAULT_APP_ID
 from modules.device_token.internals.device_params import DeviceRegistration
 from modules.device_token.internals.device_registry import DeviceRegistry
 from modules.device_token.internals.store.device_repository import DeviceRepository
-from modules.device_token.types import MAX_DEVICES, Device, DeviceState, Platform, TargetKind
+from modules.device_token.types import (
+    MAX_ACCOUNTS,
+    MAX_DEVICES,
+    Device,
+    DeviceCriteria,
+    DeviceState,
+    Platform,
+    TargetKind,
+)
 
 
 class DeviceTokenService(ServiceFacade[DeviceRegistry]):
@@ -118,6 +127,34 @@ class DeviceTokenService(ServiceFacade[DeviceRegistry]):
         """`active_devices` of many accounts in one query; every account is a key, `limit` holds for each."""
         return await cls._on_core(
             lambda core: core.active_for(account_ids=account_ids, app_id=app_id, limit=limit)
+        )
+
+    @classmethod
+    async def accounts_with_devices_async(
+        cls,
+        *,
+        platforms: tuple[Platform, ...] = (),
+        app_id: str | None = None,
+        last_seen_after: datetime | None = None,
+        last_seen_before: datetime | None = None,
+        after_account_id: str | None = None,
+        limit: int = MAX_ACCOUNTS,
+    ) -> list[str]:
+        """Account ids that have an active device for which everything given holds, ascending, each once.
+
+        At most `limit` (1 to 1,000), and fewer only when nobody is left; `after_account_id` is the last one
+        of the page before. An empty `platforms` means all of them; times are aware, both bounds excluded.
+        """
+        criteria = DeviceCriteria(
+            platforms=platforms,
+            app_id=app_id,
+            last_seen_after=last_seen_after,
+            last_seen_before=last_seen_before,
+        )
+        return await cls._on_core(
+            lambda core: core.accounts_with_devices(
+                criteria=criteria, after_account_id=after_account_id, limit=limit
+            )
         )
 
     register_device = blocking(register_device_async)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modules.application.errors import ConflictError, NotFoundError, ServiceError
+from modules.application.errors import ConflictError, NotFoundError
 
 
 class DeviceNotFoundError(NotFoundError):
@@ -21,10 +21,3 @@ class DeviceNotQuarantinedError(ConflictError):
             field="device_id",
             reason="the device is inactive; it returns when its app registers it again",
         )
-
-
-class DeviceStoreError(ServiceError):
-    """MongoDB refused an operation on devices; its own words can repeat the address and are left out."""
-
-    def __init__(self, server_code: int | None) -> None:
-        super().__init__(code="device_store_refused", reason=f"MongoDB refused the operation ({server_code})")

@@ -7,6 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 
 MAX_DEVICES = 500
+# The most accounts one page of an audience has.
+MAX_ACCOUNTS = 1_000
 
 
 class Platform(StrEnum):
@@ -54,3 +56,16 @@ class Device:
     registered_at: datetime
     last_seen_at: datetime
     version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceCriteria:
+    """What has to hold for one active device of an account; an empty or absent one asks for nothing.
+
+    The device was seen after `last_seen_after` and before `last_seen_before`, both aware.
+    """
+
+    platforms: tuple[Platform, ...] = ()
+    app_id: str | None = None
+    last_seen_after: datetime | None = None
+    last_seen_before: datetime | None = None

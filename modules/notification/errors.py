@@ -62,3 +62,66 @@ class ImmediateSendDeferredError(UnavailableError):
             reason=f"Temporal cannot be reached; notification {notification_id} is kept and sent later",
         )
         self.notification_id = notification_id
+
+
+class CampaignNotFoundError(NotFoundError):
+    """No campaign is recorded under this id."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            code="campaign_not_found", field="campaign_id", reason="no campaign is recorded under this id"
+        )
+
+
+class CampaignPageNotFoundError(NotFoundError):
+    """The campaign's audience has no such page."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            code="campaign_page_not_found", field="page", reason="the campaign's audience has no such page"
+        )
+
+
+class CampaignKeyConflictError(ConflictError):
+    """The key was used before for another audience, content or rollout; nothing was written or sent."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            code="campaign_key_conflict",
+            field="campaign_key",
+            reason="this key was used before for another campaign",
+        )
+
+
+class CampaignFinishedError(ConflictError):
+    """The campaign is cancelled, completed or planned: nothing about it can be changed."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__(
+            code="campaign_finished", field="campaign_id", reason=f"the campaign is {state} already"
+        )
+
+
+class CampaignDryRunError(ConflictError):
+    """A dry run has nothing to deliver or to control."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            code="campaign_is_dry_run",
+            field="campaign_id",
+            reason="the campaign is a dry run: it sends nothing",
+        )
+
+
+class CampaignDeferredError(UnavailableError):
+    """Temporal could not be reached at the call: the campaign is kept and the master worker will start it.
+
+    `campaign_id` is its id.
+    """
+
+    def __init__(self, campaign_id: str) -> None:
+        super().__init__(
+            code="temporal_unavailable",
+            reason=f"Temporal cannot be reached; campaign {campaign_id} is kept and started later",
+        )
+        self.campaign_id = campaign_id

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from modules.application.event_loop_thread import EventLoopThread
 from modules.application.mongo_database import MongoDatabase
 from modules.application.service_facade import ServiceFacade, blocking
 from modules.config.types import Settings
+from modules.notification.campaign_service import CampaignService
+from modules.notification.internals.attempt_tally import AttemptTally
 from modules.notification.internals.notification_core import NotificationCore, assemble, check_providers
 from modules.notification.internals.push_sender import RunWorker
 from modules.notification.types import (
+    Audience,
     DeliveryReport,
     DueRows,
     PushNotification,
+    PushPayload,
+    PushTarget,
+    Rollout,
     SendPushParams,
+    SendPushResult,
     TimelineEntry,
 )
 
@@ -41,7 +49,7 @@ class NotificationService(ServiceFacade[NotificationCore]):
 
         async def assembled() -> NotificationCore:
             core = assemble(settings, database, run_worker)
-            await core.repository.ensure()
+            await core.ensure()
             return core
 
         cls.bind(await loop_thread.call(assembled), loop_thread)
@@ -94,6 +102,38 @@ class NotificationService(ServiceFacade[NotificationCore]):
         )
 
     @classmethod
+    async def send_push_to_audience_async(
+        cls,
+        *,
+        audience: Audience,
+        params: SendPushParams,
+        campaign_key: str,
+        expires_at: datetime | None = None,
+        rate_per_second: float | None = None,
+        rollout: Rollout | None = None,
+        dry_run: bool = False,
+    ) -> str:
+        """Accept one message to an audience; returns the campaign's id, see CampaignService for the rest.
+
+        The request is durable before this returns, and so is a list of accounts: it is read once, by pages,
+        in a thread. The same `campaign_key` with the same audience, content, rollout and `dry_run` returns
+        the first id and sends nothing twice. Preferences are obeyed. `rate_per_second` counts accounts; a
+        `dry_run` only works out the campaign's `plan`.
+
+        Raises InvalidInputError with every problem, nothing left; CampaignKeyConflictError;
+        CampaignDeferredError, which carries the id, when Temporal cannot be reached.
+        """
+        return await CampaignService.send_push_to_audience_async(
+            audience=audience,
+            params=params,
+            campaign_key=campaign_key,
+            expires_at=expires_at,
+            rate_per_second=rate_per_second,
+            rollout=rollout,
+            dry_run=dry_run,
+        )
+
+    @classmethod
     async def get_push_notification_async(cls, *, notification_id: str) -> PushNotification:
         """One notification with its devices and timeline; raises PushNotificationNotFoundError."""
         return await cls._on_core(lambda core: core.sender.get(notification_id))
@@ -131,11 +171,45 @@ class NotificationService(ServiceFacade[NotificationCore]):
         return await cls._on_core(lambda core: core.delivery.deliver(notification_ids))
 
     @classmethod
+    async def deliver_grouped_async(cls, *, notification_ids: Sequence[str]) -> list[DeliveryReport]:
+        """As `deliver_async`, a moment later, together with what others in this process ask for."""
+        return await cls._on_core(lambda core: core.group.deliver(notification_ids))
+
+    @classmethod
+    async def deliver_counted_async(
+        cls, *, notification_ids: Sequence[str], tally: AttemptTally
+    ) -> list[DeliveryReport]:
+        """As `deliver_async`; `tally` counts the attempts as they are made."""
+        return await cls._on_core(lambda core: core.delivery.deliver(notification_ids, tally=tally))
+
+    @classmethod
+    async def wait_open_async(cls, *, app_id: str, stopped: asyncio.Event) -> None:
+        """Return once the app's provider takes bulk messages again, or `stopped` is set."""
+        await cls._on_core(lambda core: core.wait_open(app_id, stopped))
+
+    @classmethod
     async def due_page_async(
         cls, *, after: tuple[datetime, str] | None = None, until: datetime | None = None, limit: int
     ) -> DueRows:
         """At most `limit` rows due at `until` (None: now), oldest first, after the keyset (due_at, id)."""
         return await cls._on_core(lambda core: core.reader.due_page(after=after, until=until, limit=limit))
+
+    @classmethod
+    async def due_count_async(cls, *, limit: int) -> int:
+        """How many rows are due now, counted up to `limit`."""
+        return await cls._on_core(lambda core: core.reader.due_count(limit=limit))
+
+    @classmethod
+    async def deliver_due_range_async(
+        cls, *, after: tuple[datetime, str] | None, last: tuple[datetime, str], heartbeat: Callable[[], None]
+    ) -> dict[str, int]:
+        """Deliver the normal rows due from the keyset `after` (left out) to `last`; counts them by status.
+
+        What batch workers call; `heartbeat` is called after each chunk. Calling it twice sends once.
+        """
+        return await cls._on_core(
+            lambda core: core.due_delivery.deliver_range(after=after, last=last, heartbeat=heartbeat)
+        )
 
     @classmethod
     async def expire_overdue_async(cls, *, limit: int) -> int:
@@ -148,6 +222,13 @@ class NotificationService(ServiceFacade[NotificationCore]):
         return await cls._on_core(lambda core: core.sender.record_delivered(notification_id))
 
     @classmethod
+    async def validate_push_async(
+        cls, *, targets: Sequence[PushTarget], payload: PushPayload
+    ) -> SendPushResult:
+        """Have the provider check a payload for 1 to 500 targets; nothing is delivered, one result each."""
+        return await cls._on_core(lambda core: core.validate_push(targets, payload))
+
+    @classmethod
     async def check_provider(cls, *, settings: Settings, app_id: str) -> None:
         """Check an app's credentials and have the provider validate one message, on channels of its own.
 
@@ -156,6 +237,7 @@ class NotificationService(ServiceFacade[NotificationCore]):
         await check_providers(settings, app_id)
 
     send_push_for_account = blocking(send_push_for_account_async)
+    send_push_to_audience = blocking(send_push_to_audience_async)
     get_push_notification = blocking(get_push_notification_async)
     list_push_notifications = blocking(list_push_notifications_async)
     cancel_push_notification = blocking(cancel_push_notification_async)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from modules.application.app_ids import DEFAULT_APP_ID
 from modules.device_token.types import Platform, TargetKind
+
+# Upper bounds of the buckets in which answers of a provider are counted by their time; one more is open.
+LATENCY_BUCKETS_MS = (10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+
+# What belongs to no campaign shares the rate of its credential as one flow.
+ORDINARY_FLOW = "ordinary"
 
 
 class Status(StrEnum):
@@ -51,6 +58,13 @@ class TargetAction(StrEnum):
     KEEP = "keep"
     DEACTIVATE = "deactivate"
     QUARANTINE = "quarantine"
+
+
+class BroadcastKind(StrEnum):
+    """What else than a device one message can go to."""
+
+    TOPIC = "topic"
+    CONDITION = "condition"
 
 
 class ThrottleScope(StrEnum):
@@ -107,12 +121,12 @@ class SendPushParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushTarget:
-    """One device to deliver to. `address` is a secret and stays out of `repr`."""
+    """One device to deliver to, or a broadcast, which has no platform. `address` is a secret."""
 
     device_id: str
     app_id: str
-    kind: TargetKind
-    platform: Platform
+    kind: TargetKind | BroadcastKind
+    platform: Platform | None
     address: str = field(repr=False)
 
 
@@ -120,7 +134,8 @@ class PushTarget:
 class PushPayload:
     """What a channel puts on the wire for one notification; its content stays out of `repr`.
 
-    `notification_id` is the collapse id, so that a message delivered twice shows once.
+    `notification_id` is the collapse id, so that a message delivered twice shows once. `content_key`, if
+    given, is equal for payloads that differ in nothing but `notification_id`, `ttl_seconds` and `expires_at`.
     `ttl_seconds` is what is left until `expires_at` on the database's clock; None leaves the provider's
     default.
     `expires_at` (aware) serves providers that want an absolute time; without it this host's clock plus
@@ -128,10 +143,20 @@ class PushPayload:
     """
 
     notification_id: str
+    content_key: str | None = None
     params: SendPushParams = field(repr=False)
     ttl_seconds: int | None = None
     expires_at: datetime | None = None
     immediate: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Push:
+    """One payload and whom it goes to: 1 to 500 targets. `flow` is whom it shares a rate with fairly."""
+
+    targets: Sequence[PushTarget]
+    payload: PushPayload
+    flow: str = ORDINARY_FLOW
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,3 +289,112 @@ class PushNotification:
     idempotency_key: str | None
     devices: tuple[DeviceDelivery, ...]
     timeline: tuple[TimelineEntry, ...]
+
+
+class CampaignState(StrEnum):
+    """Where a campaign stands. `halted` is a pause the campaign gave itself; `reason` says why."""
+
+    COLLECTING = "collecting"
+    RUNNING = "running"
+    PAUSED = "paused"
+    HALTED = "halted"
+    CANCELLED = "cancelled"
+    COMPLETED = "completed"
+    PLANNED = "planned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountList:
+    """An audience that is named one by one. `account_ids` may be an iterator: it is read once, by pages."""
+
+    account_ids: Iterable[str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceQuery:
+    """An audience that is searched: accounts with an active device for which everything given holds.
+
+    `platforms`, `app_id` and the two times (aware) are about the device; `locales` and `tags` (any of them)
+    about the account.
+    """
+
+    platforms: tuple[Platform, ...] = ()
+    app_id: str | None = None
+    locales: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    last_seen_after: datetime | None = None
+    last_seen_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """Everybody subscribed to an FCM topic of the app: one request."""
+
+    name: str
+    app_id: str = DEFAULT_APP_ID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicCondition:
+    """Everybody for whom an FCM condition over topics holds: one request."""
+
+    expression: str
+    app_id: str = DEFAULT_APP_ID
+
+
+Audience = AccountList | DeviceQuery | Topic | TopicCondition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """Steps in percent of the audience, rising to 100, and when to halt.
+
+    A step is judged by its attempts: `max_error_rate` (0 to 1) of those that were not accepted, dead targets
+    left out, and `max_p95_ms` of the provider's answers.
+    """
+
+    steps: tuple[float, ...] = (1, 10, 50, 100)
+    max_error_rate: float = 0.05
+    max_p95_ms: float = 2_000.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignPlan:
+    """What a dry run found. `suppressed` counts accounts by reason, the others count what would be sent to.
+
+    `sample` counts the codes FCM gave to `validate_only` messages.
+    """
+
+    accounts: int
+    devices: int
+    platforms: Mapping[str, int]
+    locales: Mapping[str, int]
+    suppressed: Mapping[str, int]
+    payload_bytes: int
+    sample: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Campaign:
+    """A campaign as callers and operators see it.
+
+    `accounts` is the size of the audience, None while it is collected. `counts` are accounts by the status of
+    their row, `waiting` without a row yet, `cancelled`, and `duplicate` where a list names one again; all of
+    them add up to `accounts`. `failures` are failed rows by `error_type`.
+    """
+
+    id: str
+    campaign_key: str
+    state: CampaignState
+    reason: str | None
+    accounts: int | None
+    counts: Mapping[str, int]
+    failures: Mapping[str, int]
+    rate_per_second: float | None
+    rollout: Rollout | None
+    expires_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None
+    plan: CampaignPlan | None
+    title: str

@@ -39,7 +39,7 @@ def notifications(stack: LocalStack) -> Iterator[CommandLine]:
 
 @pytest.fixture
 def worker(notifications: CommandLine) -> Iterator[Started]:
-    with notifications.start("worker", "--json") as started:
+    with notifications.start("worker", "--processes", "1", "--json") as started:
         assert json.loads(started.first_line()) == {"ready": True, "pid": started.pid}
         yield started
 

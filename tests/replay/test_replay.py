@@ -13,16 +13,25 @@ from temporalio.client import WorkflowHistory
 from temporalio.converter import DataConverter
 from temporalio.worker import Replayer
 
+from modules.notification.campaign_types import CampaignRunParams, RecordStateParams
 from modules.notification.types import DeliveryReport
+from modules.notification.workers import campaign_course
+from modules.notification.workers.campaign_worker import RECORD_ACTIVITY, CampaignWorker
 from modules.notification.workers.params import (
+    BatchParams,
     DeliverParams,
     DuePage,
     PushNotificationWorkerParams,
     ScanCounts,
     ScanParams,
 )
+from modules.notification.workers.push_notification_batch_worker import DELIVER_RANGE_ACTIVITY
 from modules.notification.workers.push_notification_worker import DELIVER_ACTIVITY, DELIVER_TIMEOUT
-from modules.notification.workers.push_notifications_worker import ACTIVITY_TIMEOUT, START_ACTIVITY
+from modules.notification.workers.push_notifications_worker import (
+    ACTIVITY_TIMEOUT,
+    EXPIRE_ACTIVITY,
+    START_ACTIVITY,
+)
 from temporal_config import WORKERS
 
 HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
@@ -45,7 +54,7 @@ def named(*prefixes: str) -> list[Any]:
     return [pytest.param(path, id=path.stem) for path in wanted]
 
 
-@pytest.mark.parametrize("path", named("push_"))
+@pytest.mark.parametrize("path", named(""))
 async def test_history_replays(path: Path) -> None:
     await replayer(*WORKERS).replay_workflow(load(path))
 
@@ -119,6 +128,50 @@ class PausingMutant:
         return params.counts
 
 
+@workflow.defn(name="PushNotificationBatchWorker")
+class LocalDeliveryMutant:
+    """Delivers by a local activity where the real one uses a remote one."""
+
+    @workflow.run
+    async def run(self, params: BatchParams) -> dict[str, int]:
+        counts: dict[str, int] = await workflow.execute_local_activity(
+            DELIVER_RANGE_ACTIVITY,
+            params,
+            result_type=dict[str, int],
+            start_to_close_timeout=ACTIVITY_TIMEOUT,
+        )
+        return counts
+
+
+@workflow.defn(name="CampaignWorker")
+class HastyMutant:
+    """Says that the campaign is completed before anything else."""
+
+    @workflow.run
+    async def run(self, params: CampaignRunParams) -> dict[str, int]:
+        await workflow.execute_activity(
+            RECORD_ACTIVITY,
+            RecordStateParams(campaign_id=params.campaign_id, state="completed"),
+            start_to_close_timeout=ACTIVITY_TIMEOUT,
+        )
+        return params.counts
+
+
+@workflow.defn(name="PushNotificationsWorker")
+class ForgettingMutant:
+    """Expires and pages, and never looks after campaigns."""
+
+    @workflow.run
+    async def run(self, params: ScanParams) -> ScanCounts:
+        await workflow.execute_activity(
+            EXPIRE_ACTIVITY, result_type=int, start_to_close_timeout=ACTIVITY_TIMEOUT
+        )
+        await workflow.execute_activity(
+            START_ACTIVITY, params, result_type=DuePage, start_to_close_timeout=ACTIVITY_TIMEOUT
+        )
+        return params.counts
+
+
 MUTANTS = [
     *((path, RemoteDeliveryMutant) for path in named("push_notification_worker.")),
     *(
@@ -134,6 +187,12 @@ MUTANTS = [
         for path in named("push_notifications_worker.nothing", "push_notifications_worker.three")
     ),
     *((path, PausingMutant) for path in named("push_notifications_worker.")),
+    *(
+        (path, ForgettingMutant)
+        for path in named("push_notifications_worker.with_campaigns", "push_notifications_worker.batched")
+    ),
+    *((path, LocalDeliveryMutant) for path in named("push_notification_batch_worker.")),
+    *((path, HastyMutant) for path in named("campaign_worker.")),
 ]
 
 
@@ -144,3 +203,26 @@ MUTANTS = [
 async def test_history_refuses_a_mutant(path: Path, mutant: type[Any]) -> None:
     with pytest.raises(workflow.NondeterminismError):
         await replayer(mutant).replay_workflow(load(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "constant", "other"),
+    [
+        ("rollout_and_visits", "PAGE_ACCOUNTS", 500),
+        ("rollout_and_visits", "SHORTEST_RETRY_SECONDS", 2.0),
+        ("paused_and_paced", "SLICES_IN_FLIGHT", 4),
+        ("paused_and_paced", "SLICE_SECONDS", 1.0),
+        ("cancelled", "SLICES_IN_FLIGHT", 16),
+        ("continued_as_new", "SLICES_IN_FLIGHT", 9),
+        ("continued", "MOST_OPEN_PAGES", -1),
+    ],
+)
+async def test_a_campaigns_history_refuses_another_course(
+    monkeypatch: pytest.MonkeyPatch, name: str, constant: str, other: float
+) -> None:
+    """The pure part passes through the sandbox, so a mutant of it is a changed constant."""
+    monkeypatch.setattr(campaign_course, constant, other)
+    with pytest.raises(workflow.NondeterminismError):
+        await replayer(CampaignWorker).replay_workflow(
+            load(HISTORIES[0].parent / f"campaign_worker.{name}.json")
+        )

@@ -11,6 +11,7 @@ from modules.notification.internals.channels.fcm.message_builder import build_me
 from modules.notification.internals.channels.fcm.message_encoder import EncodedMessage
 from modules.notification.internals.fcm_params import FCMParams
 from modules.notification.types import (
+    BroadcastKind,
     PushPayload,
     SendPushParams,
 )
@@ -37,6 +38,6 @@ def sized(params: SendPushParams, *, immediate: bool = False, ttl_seconds: int |
     payload = PushPayload(
         notification_id="0" * 36, params=params, immediate=immediate, ttl_seconds=ttl_seconds
     )
-    message = json.loads(EncodedMessage(build_message(payload)).body_for("topic", "t"))["message"]
+    message = json.loads(EncodedMessage(build_message(payload)).body_for(BroadcastKind.TOPIC, "t"))["message"]
     del message["topic"]
     return len(json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode())

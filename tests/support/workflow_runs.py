@@ -18,6 +18,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from modules.application.internals.temporal_gateway import TemporalGateway
 from modules.application.internals.worker_runtime import WorkerRuntime
+from modules.application.internals.worker_server import HEARTBEAT_INTERVAL
 from modules.application.worker import Lane
 from modules.config.config_service import ConfigService
 from modules.notification.types import DeliveryReport, Status
@@ -29,7 +30,11 @@ from modules.notification.workers.params import (
     ScanParams,
 )
 from modules.notification.workers.push_notification_worker import DELIVER_ACTIVITY
-from modules.notification.workers.push_notifications_worker import EXPIRE_ACTIVITY, START_ACTIVITY
+from modules.notification.workers.push_notifications_worker import (
+    EXPIRE_ACTIVITY,
+    RESTART_ACTIVITY,
+    START_ACTIVITY,
+)
 from temporal_config import SEARCH_ATTRIBUTES, WORKERS
 
 RETRY_IN_SECONDS = 0.05
@@ -62,17 +67,28 @@ class ScriptedDelivery:
 
 @dataclass
 class ScriptedScan:
-    """A backlog of `due` rows that is read in pages, as the real activity pages."""
+    """A backlog of `due` rows that is read in pages, as the real activity pages; `batched`: by batches."""
 
     due: int
     page_size: int = 500
+    batched: bool = False
+    campaigns: int = 0
     cursors: list[DueCursor | None] = field(default_factory=list)
     expiries: int = 0
+    restarts: int = 0
+
+    def all(self) -> list[Callable[..., Any]]:
+        return [self.expire, self.restart_campaigns, self.start_page]
 
     @activity.defn(name=EXPIRE_ACTIVITY)
     async def expire(self) -> int:
         self.expiries += 1
         return 7
+
+    @activity.defn(name=RESTART_ACTIVITY)
+    async def restart_campaigns(self) -> int:
+        self.restarts += 1
+        return self.campaigns
 
     @activity.defn(name=START_ACTIVITY)
     async def start_page(self, params: ScanParams) -> DuePage:
@@ -81,8 +97,15 @@ class ScriptedScan:
         found = min(self.page_size, self.due - seen)
         last = found < self.page_size
         moment = "2026-05-01T12:00:00+00:00"
-        cursor = None if last else DueCursor(due_at=moment, notification_id=str(seen + found), until=moment)
-        return DuePage(started=found, reclaimed=0, already_running=0, cursor=cursor)
+        key = str(seen + found)
+        cursor = DueCursor(due_at=moment, notification_id=key, until=moment, batched=self.batched)
+        return DuePage(
+            started=0 if self.batched else found,
+            batches=int(self.batched),
+            reclaimed=0,
+            already_running=0,
+            cursor=None if last else cursor,
+        )
 
 
 class WorkflowRuns:
@@ -102,6 +125,7 @@ class WorkflowRuns:
             task_queue=self.runtime.task_queue(lane),
             workflows=WORKERS,
             activities=activities,
+            max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
             workflow_runner=SandboxedWorkflowRunner() if sandboxed else UnsandboxedWorkflowRunner(),
         ):
             yield

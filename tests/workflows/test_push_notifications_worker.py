@@ -17,18 +17,18 @@ MOST_EVENTS = 2_000
 
 async def test_a_scan_pages_to_the_end_and_counts(runs: WorkflowRuns) -> None:
     scan = ScriptedScan(due=12, page_size=5)
-    async with runs.serving(scan.start_page, scan.expire, lane=Lane.MASTER):
+    async with runs.serving(*scan.all(), lane=Lane.MASTER):
         handle = await runs.start(PushNotificationsWorker, ScanParams())
         counts = await handle.result()
         metadata = await handle.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
     assert counts == ScanCounts(expired=7, started=12, pages=3)
     assert [cursor and cursor.notification_id for cursor in scan.cursors] == [None, "5", "10"]
-    assert metadata.current_details.startswith("12 worker(s) started")
+    assert metadata.current_details.startswith("12 worker(s) and 0 batch(es) started")
 
 
 async def test_an_empty_backlog_is_one_page(runs: WorkflowRuns) -> None:
     scan = ScriptedScan(due=0)
-    async with runs.serving(scan.start_page, scan.expire, lane=Lane.MASTER):
+    async with runs.serving(*scan.all(), lane=Lane.MASTER):
         handle = await runs.start(PushNotificationsWorker, ScanParams())
         assert await handle.result() == ScanCounts(expired=7, pages=1)
 
@@ -38,19 +38,19 @@ async def test_a_long_scan_continues_as_new_where_it_was(
 ) -> None:
     monkeypatch.setattr(push_notifications_worker, "PAGES_PER_RUN", 2)
     scan = ScriptedScan(due=23, page_size=5)
-    async with runs.serving(scan.start_page, scan.expire, lane=Lane.MASTER, sandboxed=False):
+    async with runs.serving(*scan.all(), lane=Lane.MASTER, sandboxed=False):
         handle = await runs.start(PushNotificationsWorker, ScanParams())
         first_run_id = (await handle.describe()).run_id
         counts = await handle.result()
     assert counts == ScanCounts(expired=7, started=23, pages=5)
-    assert scan.expiries == 1, "only the first run expires"
+    assert (scan.expiries, scan.restarts) == (1, 1), "only the first run expires and looks after campaigns"
     assert [cursor and cursor.notification_id for cursor in scan.cursors] == [None, "5", "10", "15", "20"]
     assert len(await whole_chain(runs.client, "push-notifications", first_run_id)) == 3
 
 
 async def test_a_hundred_thousand_rows_keep_every_history_short(runs: WorkflowRuns) -> None:
     scan = ScriptedScan(due=100_000, page_size=500)
-    async with runs.serving(scan.start_page, scan.expire, lane=Lane.MASTER):
+    async with runs.serving(*scan.all(), lane=Lane.MASTER):
         handle = await runs.start(PushNotificationsWorker, ScanParams())
         first_run_id = (await handle.describe()).run_id
         counts = await handle.result()
@@ -82,8 +82,17 @@ async def test_the_schedule_is_created_once_and_brought_up_to_date(runs: Workflo
 async def test_a_triggered_scan_gives_its_counts(runs: WorkflowRuns) -> None:
     await runs.runtime.schedule_as_cron(PushNotificationsWorker, "0 0 1 1 *")
     scan = ScriptedScan(due=3)
-    async with runs.serving(scan.start_page, scan.expire, lane=Lane.MASTER):
+    async with runs.serving(*scan.all(), lane=Lane.MASTER):
         for _ in range(2):
             counts = await runs.runtime.run_schedule_now(PushNotificationsWorker, wait_seconds=60)
             assert counts == ScanCounts(expired=7, started=3, pages=1)
     assert scan.expiries == 2
+
+
+async def test_a_large_backlog_goes_to_batch_workers_and_the_counts_say_so(runs: WorkflowRuns) -> None:
+    scan = ScriptedScan(due=12, page_size=5, batched=True, campaigns=2)
+    async with runs.serving(*scan.all(), lane=Lane.MASTER):
+        handle = await runs.start(PushNotificationsWorker, ScanParams())
+        counts = await handle.result()
+    assert counts == ScanCounts(expired=7, batches=3, pages=3, campaigns=2)
+    assert [cursor and cursor.batched for cursor in scan.cursors] == [None, True, True]

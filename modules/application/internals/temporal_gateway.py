@@ -22,6 +22,8 @@ _log = structlog.get_logger()
 # What a server answers that manages search attributes elsewhere (Temporal Cloud) or forbids it to us.
 _NOT_OURS_TO_ADD = (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED)
 
+ConnectedHook = Callable[[Client], Awaitable[None]]
+
 
 class TemporalUnavailableError(UnavailableError):
     """Temporal cannot be reached."""
@@ -31,46 +33,77 @@ class TemporalUnavailableError(UnavailableError):
 
 
 class TemporalGateway:
-    """The connection to Temporal of one event loop; `on_connected` hooks run once it stands."""
+    """The connection to Temporal of one event loop; `on_connected` hooks run once it stands.
+
+    One task connects for everybody: a caller that gives up waiting leaves it to the others.
+    """
 
     def __init__(self, settings: TemporalSettings, *, search_attributes: Sequence[str]) -> None:
         self._settings = settings
         self._search_attributes = tuple(search_attributes)
         self._client: Client | None = None
-        self._lock = asyncio.Lock()
-        self._hooks: list[Callable[[Client], Awaitable[None]]] = []
+        self._opening: asyncio.Task[Client] | None = None
+        self._hooks: list[ConnectedHook] = []
         self._failure: TemporalUnavailableError | None = None
         self._failed_until = 0.0
 
-    def on_connected(self, hook: Callable[[Client], Awaitable[None]]) -> None:
-        """Have `hook` awaited with the client once connected; call before the first `client()`."""
+    def on_connected(self, hook: ConnectedHook) -> None:
+        """Have `hook` awaited with the client before that is handed out; again only when it failed.
+
+        Call before the first `client()`.
+        """
         self._hooks.append(hook)
 
-    async def client(self) -> Client:
+    async def client(self, *, wait_seconds: float | None = None) -> Client:
         """The connected client; raises TemporalUnavailableError or ConfigurationError.
 
-        After a failure, callers that come within FAILURE_HOLDS_SECONDS get the same one: they do not queue up
-        to wait for a silent server one after the other.
+        Waits `wait_seconds` at most, without end if None; the connecting goes on. After a failure, callers
+        that come within FAILURE_HOLDS_SECONDS get the same one: they do not queue up to wait for a silent
+        server one after the other.
         """
         if self._client is not None:
             return self._client
-        async with self._lock:
-            if self._client is None:
-                if self._failure is not None and time.monotonic() < self._failed_until:
-                    raise TemporalUnavailableError(self._failure.reason)
-                try:
-                    self._client = await self._open()
-                except TemporalUnavailableError as error:
-                    self._failure = error
-                    self._failed_until = time.monotonic() + FAILURE_HOLDS_SECONDS
-                    raise
-        return self._client
+        opening = self._opening
+        if opening is None or opening.done():
+            if self._failure is not None and time.monotonic() < self._failed_until:
+                raise TemporalUnavailableError(self._failure.reason)
+            opening = self._opening = asyncio.create_task(self._open(), name="connect-temporal")
+            opening.add_done_callback(_retrieve)
+        # Unlike wait_for, wait leaves the task alone when time is up or the caller is cancelled.
+        done, _ = await asyncio.wait({opening}, timeout=wait_seconds)
+        if not done:
+            raise TemporalUnavailableError(f"not connected within {wait_seconds:g} s")
+        if opening.cancelled():
+            raise TemporalUnavailableError("connecting was ended")
+        return opening.result()
+
+    async def renew(self, hook: ConnectedHook) -> None:
+        """Connect anew; the new client is handed out in the old one's place once `hook` has used it.
+
+        Raises TemporalUnavailableError, ConfigurationError, or what `hook` raises: then the old one stays.
+        """
+        client = await self._connect()
+        await hook(client)
+        self._client = client
+
+    async def stop_connecting(self) -> None:
+        """End a connecting that is under way; who waits for it gets TemporalUnavailableError."""
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait({self._opening})
 
     async def _open(self) -> Client:
-        client = await self._connect()
-        await self._ensure_search_attributes(client)
-        for hook in self._hooks:
-            await hook(client)
+        try:
+            client = await self._connect()
+            await self._ensure_search_attributes(client)
+            while self._hooks:
+                await self._hooks[0](client)
+                del self._hooks[0]
+        except TemporalUnavailableError as error:
+            self._failure = error
+            self._failed_until = time.monotonic() + FAILURE_HOLDS_SECONDS
+            raise
+        self._client = client
         return client
 
     async def _connect(self) -> Client:
@@ -132,6 +165,12 @@ class TemporalGateway:
 
     def _rpc_timeout(self) -> timedelta:
         return timedelta(seconds=self._settings.connect_timeout_seconds)
+
+
+def _retrieve(opening: asyncio.Task[Client]) -> None:
+    # asyncio reports a failure that nobody has looked at, as when every caller has given up waiting.
+    if not opening.cancelled():
+        opening.exception()
 
 
 def _tls(settings: TemporalTlsSettings) -> TLSConfig | bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import time
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -25,15 +26,20 @@ from temporalio.client import (
     ScheduleUpdateInput,
     WorkflowFailureError,
     WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowQueryRejectedError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
-from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from modules.application.errors import UnavailableError
+from modules.application.errors import ConflictError, NotFoundError, ServiceError, UnavailableError
+from modules.application.internals.lasting_server import LastingServer
 from modules.application.internals.temporal_gateway import TemporalGateway, TemporalUnavailableError
 from modules.application.internals.worker_server import WorkerServer
-from modules.application.worker import Lane, ScheduleState, WorkerClass, WorkerPlan, WorkerStart
+from modules.application.worker import CronSchedule, Lane, ScheduleState, WorkerClass, WorkerPlan, WorkerStart
 from modules.config.types import TemporalSettings
 
 # An eager run in this process ends long before; asking the server for the result would cost it a poll.
@@ -41,6 +47,8 @@ EAGER_GRACE_SECONDS = 0.5
 STOP_MARGIN_SECONDS = 5.0
 SCHEDULE_POLL_SECONDS = 0.1
 SCHEDULE_WAIT_SECONDS = 30.0
+# A campaign's slices under way have to end first, each after the chunk it is sending.
+UPDATE_WAIT_SECONDS = 60.0
 _log = structlog.get_logger()
 
 
@@ -49,6 +57,13 @@ class ScheduledRunError(UnavailableError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(code="scheduled_run_failed", reason=reason)
+
+
+class WorkerNotRunningError(NotFoundError):
+    """No run of the worker is under way under this id."""
+
+    def __init__(self) -> None:
+        super().__init__(code="worker_not_running", reason="no run of this worker is under way")
 
 
 class WorkerRuntime:
@@ -60,20 +75,25 @@ class WorkerRuntime:
         self._servers: list[WorkerServer] = []
 
     async def serve(self, plan: WorkerPlan) -> None:
-        """Serve `plan` and create its schedules once connected; connects now."""
+        """Serve `plan` and see to its schedules once connected; connects now."""
 
         async def connected(client: Client) -> None:
             for schedule in plan.schedules:
-                await self.schedule_with(client, schedule.worker, schedule.cron)
-            server = WorkerServer(plan, self.task_queue)
+                await self.schedule_with(client, schedule)
+            server = self._server(plan)
             await server.start(client)
             self._servers.append(server)
 
         self._gateway.on_connected(connected)
         await self._gateway.client()
 
+    def _server(self, plan: WorkerPlan) -> WorkerServer:
+        if plan.lasting:
+            return LastingServer(plan, self.task_queue, renew=self._gateway.renew)
+        return WorkerServer(plan, self.task_queue)
+
     async def wait_served(self) -> None:
-        """Wait until a server has ended by itself; raises what ended it."""
+        """Wait until a server has ended by itself, which a lasting one never does; raises what ended it."""
         await asyncio.gather(*(server.wait() for server in self._servers))
 
     async def wait_polling(self) -> None:
@@ -82,6 +102,7 @@ class WorkerRuntime:
 
     async def stop(self, grace_seconds: float) -> None:
         """Stop all servers. Temporal's own graceful shutdown is bounded by `grace_seconds` from outside."""
+        await self._gateway.stop_connecting()
         servers, self._servers = self._servers, []
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_seconds + STOP_MARGIN_SECONDS):
@@ -99,15 +120,19 @@ class WorkerRuntime:
         """Start a run and wait for `outcome`, the run's result, or `wait_seconds`, whichever comes first.
 
         Returns what came first, None after the wait; the run goes on. A run that is under way under the same
-        id is joined. A failed run gives None: what became of its row is on the row.
+        id is joined. A failed run gives None: what became of its row is on the row. Waiting for a connection
+        counts: raises TemporalUnavailableError when there is none after `wait_seconds`.
         """
-        handle = await self._start(cls, params, eager=True)
+        until = time.monotonic() + wait_seconds
+        handle = await self._start(cls, params, await self._gateway.client(wait_seconds=wait_seconds))
         if outcome is not None:
+            grace_seconds = min(EAGER_GRACE_SECONDS, max(0.0, until - time.monotonic()))
             with contextlib.suppress(TimeoutError):
-                return await asyncio.wait_for(asyncio.shield(outcome), EAGER_GRACE_SECONDS)
+                return await asyncio.wait_for(asyncio.shield(outcome), grace_seconds)
         result = asyncio.ensure_future(_result(handle))
         waiting: set[asyncio.Future[Any]] = {result} if outcome is None else {result, outcome}
-        done, _ = await asyncio.wait(waiting, timeout=wait_seconds, return_when=asyncio.FIRST_COMPLETED)
+        left_seconds = max(0.0, until - time.monotonic())
+        done, _ = await asyncio.wait(waiting, timeout=left_seconds, return_when=asyncio.FIRST_COMPLETED)
         if result not in done:
             result.cancel()
             await asyncio.gather(result, return_exceptions=True)
@@ -122,10 +147,40 @@ class WorkerRuntime:
             return False
         return True
 
-    async def _start(self, cls: WorkerClass, params: Any, *, eager: bool) -> WorkflowHandle[Any, Any]:
+    async def update(self, cls: WorkerClass, params: Any, update: str, argument: Any) -> Any:
+        """Have the run under way handle an update and wait for it; returns the handler's result.
+
+        Raises ConflictError with the run's own code when it refuses, WorkerNotRunningError, and
+        TemporalUnavailableError after UPDATE_WAIT_SECONDS: the run may still handle it then.
+        """
         client = await self._gateway.client()
+        handle = client.get_workflow_handle_for(cls.run, cls.describe(params).workflow_id)
+        arguments = [] if argument is None else [argument]
         try:
-            return await self._start_workflow(client, cls, params, eager=eager)
+            async with asyncio.timeout(UPDATE_WAIT_SECONDS):
+                return await handle.execute_update(getattr(cls, update), args=arguments)
+        except WorkflowUpdateFailedError as error:
+            raise _refusal(error.cause) from error
+        except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
+            raise TemporalUnavailableError("the run has not answered; is a worker running?") from None
+        except RPCError as error:
+            raise _not_reached(error) from error
+
+    async def query(self, cls: WorkerClass, params: Any, query: str) -> Any:
+        """What the newest run answers, also when it has ended; raises as `update` does."""
+        client = await self._gateway.client()
+        handle = client.get_workflow_handle_for(cls.run, cls.describe(params).workflow_id)
+        timeout = timedelta(seconds=self._settings.connect_timeout_seconds)
+        try:
+            return await handle.query(getattr(cls, query), rpc_timeout=timeout)
+        except (WorkflowQueryFailedError, WorkflowQueryRejectedError) as error:
+            raise TemporalUnavailableError("the run could not answer") from error
+        except RPCError as error:
+            raise _not_reached(error) from error
+
+    async def _start(self, cls: WorkerClass, params: Any, client: Client) -> WorkflowHandle[Any, Any]:
+        try:
+            return await self._start_workflow(client, cls, params, eager=True)
         except WorkflowAlreadyStartedError:
             return client.get_workflow_handle_for(cls.run, cls.describe(params).workflow_id)
 
@@ -154,11 +209,33 @@ class WorkerRuntime:
     async def schedule_as_cron(self, cls: WorkerClass, cron_schedule: str) -> str:
         """Create the schedule of a worker class or bring it up to date; returns its id. No run overlaps."""
         client = await self._gateway.client()
-        return await self.schedule_with(client, cls, cron_schedule)
+        return await self.schedule_with(client, CronSchedule(cls, cron_schedule, update=True))
 
-    async def schedule_with(self, client: Client, cls: WorkerClass, cron_schedule: str) -> str:
+    async def schedule_with(self, client: Client, wanted: CronSchedule) -> str:
+        """Create the schedule where there is none; change one that is there only if `wanted` says so."""
+        schedule_id = self._schedule_id(wanted.worker)
+        schedule = self._schedule(wanted)
+        timeout = timedelta(seconds=self._settings.connect_timeout_seconds)
+
+        def replaced(current: ScheduleUpdateInput) -> ScheduleUpdate:
+            # An operator's pause outlives every start of a worker.
+            kept = dataclasses.replace(schedule, state=current.description.schedule.state)
+            return ScheduleUpdate(schedule=kept)
+
+        try:
+            try:
+                await client.create_schedule(schedule_id, schedule, rpc_timeout=timeout)
+            except ScheduleAlreadyRunningError:
+                if wanted.update:
+                    await client.get_schedule_handle(schedule_id).update(replaced, rpc_timeout=timeout)
+        except RPCError as error:
+            raise TemporalUnavailableError("the schedule could not be created") from error
+        return schedule_id
+
+    def _schedule(self, wanted: CronSchedule) -> Schedule:
+        cls = wanted.worker
         start = cls.describe(cls.default_params())
-        schedule = Schedule(
+        return Schedule(
             action=ScheduleActionStartWorkflow(
                 cls.run,
                 cls.default_params(),
@@ -170,25 +247,9 @@ class WorkerRuntime:
                 static_details=start.details,
                 memo=start.memo,
             ),
-            spec=ScheduleSpec(cron_expressions=[cron_schedule]),
+            spec=ScheduleSpec(cron_expressions=[wanted.cron]),
             policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1)),
         )
-        timeout = timedelta(seconds=self._settings.connect_timeout_seconds)
-        schedule_id = self._schedule_id(cls)
-
-        def replaced(current: ScheduleUpdateInput) -> ScheduleUpdate:
-            # An operator's pause outlives every start of a worker.
-            kept = dataclasses.replace(schedule, state=current.description.schedule.state)
-            return ScheduleUpdate(schedule=kept)
-
-        try:
-            try:
-                await client.create_schedule(schedule_id, schedule, rpc_timeout=timeout)
-            except ScheduleAlreadyRunningError:
-                await client.get_schedule_handle(schedule_id).update(replaced, rpc_timeout=timeout)
-        except RPCError as error:
-            raise TemporalUnavailableError("the schedule could not be created") from error
-        return schedule_id
 
     async def run_schedule_now(self, cls: WorkerClass, *, wait_seconds: float) -> Any:
         """Trigger the schedule of a worker class and wait for that run; returns its result.
@@ -257,6 +318,18 @@ async def _result(handle: WorkflowHandle[Any, Any]) -> Any:
     except (WorkflowFailureError, RPCError) as error:
         _log.warning("run has no result", action="worker.no_result", error=type(error).__name__)
         return None
+
+
+def _refusal(cause: BaseException) -> ConflictError:
+    if isinstance(cause, ApplicationError) and cause.type:
+        return ConflictError(code=cause.type, reason=cause.message)
+    return ConflictError(code="update_failed", reason="the run could not handle it")
+
+
+def _not_reached(error: RPCError) -> ServiceError:
+    if error.status is RPCStatusCode.NOT_FOUND:
+        return WorkerNotRunningError()
+    return TemporalUnavailableError("the run could not be asked")
 
 
 def _seconds(seconds: float | None) -> timedelta | None:

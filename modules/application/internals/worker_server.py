@@ -13,6 +13,8 @@ from modules.application.worker import Lane, WorkerPlan
 
 MAX_CACHED_WORKFLOWS = 2_000
 START_POLL_SECONDS = 0.01
+# An activity is told of its cancellation by the answer to a heartbeat: a paused campaign stops within this.
+HEARTBEAT_INTERVAL = timedelta(seconds=2)
 
 
 class WorkerServer:
@@ -21,15 +23,17 @@ class WorkerServer:
     def __init__(self, plan: WorkerPlan, task_queue: Callable[[Lane], str]) -> None:
         self._plan = plan
         self._task_queue = task_queue
-        self._running: list[asyncio.Task[None]] = []
-        self._workers: list[Worker] = []
+        self._running: dict[Worker, asyncio.Task[None]] = {}
 
     async def start(self, client: Client) -> None:
-        """Begin to serve every lane of the plan."""
-        for lane in self._plan.slots:
-            worker = self._worker(client, lane)
-            self._workers.append(worker)
-            self._running.append(asyncio.create_task(worker.run(), name=f"worker-{lane.value}"))
+        """Begin to serve every lane of the plan, or none: raises what keeps a lane from being served.
+
+        A client that this failed on, or whose workers ended before they polled, cannot be used again.
+        """
+        # The SDK keeps a task queue reserved for a worker that was made and never ran (temporalio 1.35).
+        workers = {lane: self._worker(client, lane) for lane in self._plan.slots}
+        for lane, worker in workers.items():
+            self._running[worker] = asyncio.create_task(worker.run(), name=f"worker-{lane.value}")
 
     def _worker(self, client: Client, lane: Lane) -> Worker:
         slots = self._plan.slots[lane]
@@ -43,27 +47,40 @@ class WorkerServer:
             max_concurrent_local_activities=slots,
             max_concurrent_activities=slots,
             no_remote_activities=self._plan.local_only,
+            max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
             graceful_shutdown_timeout=timedelta(seconds=self._plan.grace_seconds),
         )
 
     async def wait_polling(self) -> None:
         """Return when every lane is polled, or one has ended instead."""
         # The SDK checks the namespace first and offers nothing to await for the end of that.
-        while not all(worker.is_running for worker in self._workers):
-            if any(task.done() for task in self._running):
+        while not all(worker.is_running for worker in self._running):
+            if any(task.done() for task in self._running.values()):
                 return
             await asyncio.sleep(START_POLL_SECONDS)
 
     async def wait(self) -> None:
         """Return when a worker has ended; raises what ended it, which is never normal before `stop`."""
         if self._running:
-            done, _ = await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            (await self._first_ended()).result()
+
+    async def _first_ended(self) -> asyncio.Task[None]:
+        running = self._running.values()
+        done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        return next(iter(done))
 
     async def stop(self) -> None:
-        """Stop polling, wait for what runs, end. Safe to call twice."""
-        workers, self._workers = self._workers, []
-        await asyncio.gather(*(worker.shutdown() for worker in workers), return_exceptions=True)
-        await asyncio.gather(*self._running, return_exceptions=True)
-        self._running = []
+        """Stop polling, wait for what runs, end. Safe to call twice, and again after it was cancelled."""
+        await asyncio.gather(*(_shut_down(worker, task) for worker, task in self._running.items()))
+        self._running = {}
+
+
+async def _shut_down(worker: Worker, running: asyncio.Task[None]) -> None:
+    # The SDK's shutdown never returns for a worker whose run was cancelled while it shut down.
+    asked = asyncio.create_task(worker.shutdown())
+    try:
+        await asyncio.wait({running})
+    finally:
+        asked.cancel()
+    if not running.cancelled():
+        running.exception()

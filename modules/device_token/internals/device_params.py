@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from modules.account.types import account_id_problems
 from modules.application.errors import InvalidInputError, Problem
-from modules.device_token.types import MAX_DEVICES, Platform, TargetKind
+from modules.device_token.types import MAX_ACCOUNTS, MAX_DEVICES, DeviceCriteria, Platform, TargetKind
 
 ADDRESS_MAX_LENGTH = 4096
 APP_ID_MAX_LENGTH = 64
@@ -76,6 +77,29 @@ def check_lookup(*, account_id: object, app_id: object, limit: object) -> None:
 
 def check_bulk_lookup(*, account_ids: object, app_id: object, limit: object) -> None:
     _refuse(_account_ids_problems(account_ids), _optional_app_id_problems(app_id), _limit_problems(limit))
+
+
+def check_audience(*, criteria: DeviceCriteria, after_account_id: object, limit: object) -> None:
+    problems = _criteria_problems(criteria)
+    if after_account_id is not None:
+        problems += account_id_problems(after_account_id, field="after_account_id")
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= MAX_ACCOUNTS:
+        problems.append(Problem("invalid_limit", "limit", f"must be a whole number from 1 to {MAX_ACCOUNTS}"))
+    _refuse(problems)
+
+
+def _criteria_problems(criteria: DeviceCriteria) -> list[Problem]:
+    problems = _optional_app_id_problems(criteria.app_id)
+    if not isinstance(criteria.platforms, tuple):
+        problems.append(Problem("invalid_platforms", "platforms", "must be a tuple of platforms"))
+    else:
+        for platform in criteria.platforms:
+            problems += _enum_problems(Platform, platform, "platform")
+    for name in ("last_seen_after", "last_seen_before"):
+        moment = getattr(criteria, name)
+        if moment is not None and (not isinstance(moment, datetime) or moment.tzinfo is None):
+            problems.append(Problem(f"invalid_{name}", name, "must be a datetime with a time zone"))
+    return problems
 
 
 def _app_id_problems(app_id: object) -> list[Problem]:

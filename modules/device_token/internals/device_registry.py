@@ -7,6 +7,7 @@ from collections.abc import Collection
 from modules.device_token.errors import DeviceNotFoundError, DeviceNotQuarantinedError
 from modules.device_token.internals.device_params import (
     DeviceRegistration,
+    check_audience,
     check_bulk_lookup,
     check_dead_target,
     check_device,
@@ -15,7 +16,7 @@ from modules.device_token.internals.device_params import (
     check_lookup,
 )
 from modules.device_token.internals.store.device_repository import DeviceRepository
-from modules.device_token.types import Device, DeviceState
+from modules.device_token.types import Device, DeviceCriteria, DeviceState
 
 DEACTIVATED_BY_ACCOUNT = "deactivated_by_account"
 
@@ -68,3 +69,11 @@ class DeviceRegistry:
         wanted = list(dict.fromkeys(account_ids))
         found = await self._repository.active_for(account_ids=wanted, app_id=app_id, limit=limit)
         return {account_id: found.get(account_id, []) for account_id in wanted}
+
+    async def accounts_with_devices(
+        self, *, criteria: DeviceCriteria, after_account_id: str | None, limit: int
+    ) -> list[str]:
+        check_audience(criteria=criteria, after_account_id=after_account_id, limit=limit)
+        return await self._repository.accounts_with_devices(
+            criteria, after_account_id=after_account_id, limit=limit
+        )

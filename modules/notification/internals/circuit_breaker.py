@@ -25,12 +25,20 @@ class Refusal:
     retry_after_seconds: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Admission:
+    """Leave for `count` sends. Each ends in one `record`, or all of them in one `give_back`."""
+
+    count: int
+
+
 class CircuitBreaker:
     """Counts consecutive failures; all times are seconds of one monotonic clock given by the caller.
 
     Opens after `failure_threshold` failures in a row, or at once when the provider refuses the credential.
-    After `cooldown_seconds` one probe is let through: its answer closes or opens it again. A provider's
-    project-wide 'slow down' pauses everything for as long as it says.
+    After `cooldown_seconds` one probe is let through: its answer closes or opens it again. The probe belongs
+    to its admission: no other ends it. A provider's project-wide 'slow down' pauses everything for as long as
+    it says. What was not attempted says nothing of the provider.
     """
 
     def __init__(self, *, failure_threshold: int, cooldown_seconds: float) -> None:
@@ -40,24 +48,28 @@ class CircuitBreaker:
         self._open_until: float | None = None
         self._open_code = ""
         self._paused_until = 0.0
-        self._probing = False
+        self._probe: Admission | None = None
 
     def state(self, now: float) -> BreakerState:
         if self._open_until is None:
             return BreakerState.CLOSED
         return BreakerState.OPEN if now < self._open_until else BreakerState.HALF_OPEN
 
-    def admit(self, wanted: int, now: float) -> int:
-        """How many of `wanted` sends may go out now; a half-open breaker admits one and waits for it."""
+    def admit(self, wanted: int, now: float) -> Admission:
+        """Leave for as many of `wanted` sends as may go out now: one of a half-open breaker, its probe."""
         if now < self._paused_until:
-            return 0
+            return Admission(0)
         state = self.state(now)
         if state is BreakerState.CLOSED:
-            return wanted
-        if state is BreakerState.OPEN or self._probing or wanted == 0:
-            return 0
-        self._probing = True
-        return 1
+            return Admission(wanted)
+        if state is BreakerState.OPEN or self._probe is not None or wanted == 0:
+            return Admission(0)
+        self._probe = Admission(1)
+        return self._probe
+
+    def closed_seconds(self, now: float) -> float:
+        """How long nothing will be admitted; 0 when something is."""
+        return max(0.0, self._paused_until - now, (self._open_until or now) - now)
 
     def refusal(self, now: float) -> Refusal:
         """Why the sends that were not admitted have to wait."""
@@ -68,33 +80,40 @@ class CircuitBreaker:
         wait = max(1.0, (self._open_until or now) - now)
         return Refusal("CIRCUIT_OPEN", f"not tried: the provider failed before ({self._open_code})", wait)
 
-    def record(self, result: TargetResult, now: float) -> bool:
-        """Take note of an answer; True when this one opened the breaker."""
+    def record(self, result: TargetResult, now: float, admission: Admission) -> bool:
+        """Take note of an answer to a send of `admission`; True when this one opened the breaker.
+
+        The admission may be another breaker's, whose answer concerns this one too.
+        """
+        probed = self.give_back(admission)
         verdict = result.classification
+        if not verdict.attempted:
+            return False
         if verdict.outcome is Outcome.THROTTLED and verdict.scope is ThrottleScope.PROJECT:
             until = now + (verdict.retry_after_seconds or verdict.min_backoff_seconds)
             self._paused_until = max(self._paused_until, until)
-            self._probing = False
             return False
         if verdict.outcome is Outcome.MISCONFIGURED:
             return self._open(verdict.code, now)
         if verdict.outcome in _FAILURES:
             self._failures += 1
-            if self._probing or self._failures >= self._threshold:
+            probe_failed = probed and self._open_until is not None
+            if probe_failed or self._failures >= self._threshold:
                 return self._open(verdict.code, now)
             return False
         self._failures = 0
         self._open_until = None
-        self._probing = False
         return False
 
-    def abandon_probe(self) -> None:
-        """The admitted probe was cancelled before it had an answer."""
-        self._probing = False
+    def give_back(self, admission: Admission) -> bool:
+        """The admission's sends have ended, with or without an answer; whether it held the probe."""
+        if admission is not self._probe:
+            return False
+        self._probe = None
+        return True
 
     def _open(self, code: str, now: float) -> bool:
         was_closed = self._open_until is None
         self._open_until = now + self._cooldown
         self._open_code = code
-        self._probing = False
         return was_closed

@@ -130,6 +130,7 @@ def _classified(
         retry_after_seconds=retry_after_seconds,
         min_backoff_seconds=meaning.min_backoff_seconds,
         scope=scope,
+        attempted=meaning.attempted,
     )
 
 

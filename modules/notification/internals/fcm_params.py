@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from modules.application.errors import Problem
 from modules.notification.internals.channels.fcm.message_builder import (
     MAX_COLLAPSE_ID_BYTES,
     MAX_TTL_SECONDS,
@@ -27,6 +28,8 @@ from modules.preference.types import category_problems
 
 # FCM HTTP v1: "Message.data", "AndroidConfig.ttl", and the limit of one multicast.
 MAX_MESSAGE_BYTES = 4096
+# Firebase, "Send messages to topics": half of what a message to devices may take.
+MAX_BROADCAST_BYTES = 2048
 MAX_TARGETS = 500
 MAX_APP_ID_LENGTH = 64
 MAX_BADGE = 2**31 - 1
@@ -48,7 +51,7 @@ class FCMParams:
     """A push about to be written or sent; `validate()` raises InvalidInputError with all that is wrong.
 
     `expires_at` without a time zone is this host's local time. `target_count` None: not known yet. `now` is
-    the time to judge `expires_at` by, this host's unless given.
+    the time to judge `expires_at` by, this host's unless given. `broadcast`: it goes to a topic or condition.
     """
 
     params: SendPushParams
@@ -56,6 +59,7 @@ class FCMParams:
     expires_at: datetime | None = None
     target_count: int | None = None
     now: datetime | None = None
+    broadcast: bool = False
 
     def validate(self) -> None:
         """Raise InvalidInputError unless FCM would take this push as it will be encoded.
@@ -72,7 +76,8 @@ class FCMParams:
             problems.add("invalid_type", "params", "must be SendPushParams")
         else:
             usable = _check_params(self.params, self.expires_at is not None, problems)
-            _check_size(usable, bool(self.immediate), self.expires_at is not None, problems)
+            limit_bytes = MAX_BROADCAST_BYTES if self.broadcast else MAX_MESSAGE_BYTES
+            _check_size(usable, bool(self.immediate), self.expires_at is not None, limit_bytes, problems)
         problems.refuse()
 
 
@@ -118,9 +123,8 @@ def _check_params(params: SendPushParams, has_expiry: bool, problems: ProblemLis
     image_url = problems.https_url(params.image_url, "image_url")
     click_action = problems.name(params.click_action, "click_action", max_length=2048)
     problems.extend(category_problems(params.category))
-    problems.matching(
-        params.app_id, "app_id", _APP_ID, f"1 to {MAX_APP_ID_LENGTH} printable ASCII characters, no spaces"
-    )
+    if params.app_id is not None:
+        problems.extend(app_id_problems(params.app_id, field="app_id"))
     if not isinstance(params.outcome_policy, OutcomePolicy):
         problems.add("invalid_type", "outcome_policy", "must be an OutcomePolicy")
     return SendPushParams(
@@ -139,6 +143,14 @@ def _check_params(params: SendPushParams, has_expiry: bool, problems: ProblemLis
             "1 to 50 of a-z, A-Z, 0-9 and - _ . ~ %",
         ),
     )
+
+
+def app_id_problems(app_id: object, *, field: str) -> list[Problem]:
+    """What is wrong with the id of an app."""
+    if isinstance(app_id, str) and _APP_ID.fullmatch(app_id):
+        return []
+    reason = f"must be 1 to {MAX_APP_ID_LENGTH} printable ASCII characters, no spaces"
+    return [Problem("invalid_value", field, reason)]
 
 
 def _check_data(data: object, problems: ProblemList) -> dict[str, str]:
@@ -225,20 +237,28 @@ def _check_webpush(options: object, problems: ProblemList) -> WebPushOptions:
     return WebPushOptions(link=problems.https_url(options.link, "webpush.link"))
 
 
-def _check_size(usable: SendPushParams, immediate: bool, has_expiry: bool, problems: ProblemList) -> None:
+def message_size_bytes(params: SendPushParams, *, immediate: bool, has_expiry: bool) -> int:
+    """What FCM's limit is about, as `FCMParams.validate` has it; ValueError for what cannot be encoded."""
     payload = PushPayload(
         notification_id="0" * NOTIFICATION_ID_LENGTH,
-        params=usable,
+        content_key="",
+        params=params,
         ttl_seconds=MAX_TTL_SECONDS if has_expiry else None,
         immediate=immediate,
     )
+    return EncodedMessage(build_message(payload)).size_bytes()
+
+
+def _check_size(
+    usable: SendPushParams, immediate: bool, has_expiry: bool, limit_bytes: int, problems: ProblemList
+) -> None:
     try:
-        size = EncodedMessage(build_message(payload)).size_bytes()
+        size = message_size_bytes(usable, immediate=immediate, has_expiry=has_expiry)
     except ValueError:
         # The rules above are meant to be stricter than firebase-admin's; where not, it has the last word.
         if not problems:
             problems.add("not_encodable", "params", "firebase-admin refuses to encode this message")
         return
-    if size > MAX_MESSAGE_BYTES:
-        reason = f"the message is {size} bytes of JSON in UTF-8, FCM takes at most {MAX_MESSAGE_BYTES}"
+    if size > limit_bytes:
+        reason = f"the message is {size} bytes of JSON in UTF-8, FCM takes at most {limit_bytes}"
         problems.add("payload_too_large", "params", reason)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from firebase_admin import exceptions, messaging
 
+from modules.application.app_ids import DEFAULT_APP_ID
 from modules.application.errors import ServiceError
-from modules.config.types import DEFAULT_APP_ID, FcmSettings
+from modules.config.types import FcmSettings
 from modules.notification.errors import (
     ProviderConfigurationError,
     ProviderRefusedError,
@@ -21,15 +23,31 @@ from modules.notification.internals.channels.fcm.answer import FailureKind, FcmA
 from modules.notification.internals.channels.fcm.fcm_app import FcmApp
 from modules.notification.internals.channels.fcm.firebase_errors import firebase_error_for, service_error_for
 from modules.notification.internals.channels.fcm.message_builder import build_message
-from modules.notification.internals.channels.fcm.message_encoder import ANY_TARGET, TOPIC, EncodedMessage
+from modules.notification.internals.channels.fcm.message_encoder import ANY_TARGET, EncodedMessage
+from modules.notification.internals.channels.fcm.message_templates import MessageTemplates
 from modules.notification.internals.channels.fcm.param_rules import ProblemList
 from modules.notification.internals.error_classifier import ACCEPTED, ErrorClassifier, accepted_message_id
 from modules.notification.internals.fcm_params import MAX_MESSAGE_BYTES, check_target_count
-from modules.notification.types import PushPayload, PushTarget, SendPushResult, TargetResult
+from modules.notification.types import (
+    BroadcastKind,
+    Push,
+    PushPayload,
+    PushTarget,
+    SendPushResult,
+    TargetResult,
+)
 
 CHECK_TOPIC = "notification-service-check"
 
-_Results = dict[int, TargetResult]
+
+@dataclass(slots=True)
+class Letter:
+    """One message to one target, and what came of it; encoded when it is sent."""
+
+    target: PushTarget
+    message: EncodedMessage | SendFailure
+    message_id: str
+    answer: FcmAnswer | None = None
 
 
 class FCMService:
@@ -47,6 +65,7 @@ class FCMService:
         max_concurrent_requests: int | None = None,
     ) -> None:
         self._classifier = classifier or ErrorClassifier()
+        self._templates = MessageTemplates()
         self._apps = {
             app_id: FcmApp(
                 app_id=app_id,
@@ -57,11 +76,6 @@ class FCMService:
             for app_id, app in settings.all_apps().items()
         }
 
-    @property
-    def app_ids(self) -> tuple[str, ...]:
-        """The apps that are configured."""
-        return tuple(self._apps)
-
     async def send_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:
         """Make one attempt at every target; returns one result each, in order.
 
@@ -70,13 +84,30 @@ class FCMService:
         problems = ProblemList()
         check_target_count(len(targets), problems)
         problems.refuse()
-        message = _encode(payload)
-        results: dict[int, TargetResult] = {}
-        if isinstance(message, SendFailure):
-            self._record_all(enumerate(targets), message, results)
-        else:
-            await self._send(targets, message, results)
-        return SendPushResult(results=tuple(results[position] for position in range(len(targets))))
+        [result] = await self.send_each([Push(targets=targets, payload=payload)], may_send=lambda: True)
+        return result
+
+    async def send_each(
+        self, pushes: Sequence[Push], *, may_send: Callable[[], bool]
+    ) -> list[SendPushResult]:
+        """See PushChannel: one attempt at every target of every push, all side by side."""
+        letters: list[Letter] = []
+        for push in pushes:
+            message = _encoded(push.payload, self._templates.encoded)
+            letters += [Letter(target, message, push.payload.notification_id) for target in push.targets]
+        await self._send_all(letters, may_send)
+        answered = iter(letters)
+        return [
+            SendPushResult(results=tuple(self._result(next(answered)) for _ in push.targets))
+            for push in pushes
+        ]
+
+    async def validate_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:
+        """See PushChannel; FCM's `validate_only`."""
+        message = _encoded(payload, _validating)
+        letters = [Letter(target, message, payload.notification_id) for target in targets]
+        await self._send_all(letters, lambda: True)
+        return SendPushResult(results=tuple(self._result(letter) for letter in letters))
 
     async def check_credentials(self, app_id: str = DEFAULT_APP_ID) -> None:
         """Read the app's credentials and get an access token; for use at start.
@@ -87,23 +118,17 @@ class FCMService:
 
     async def warm_up(self) -> None:
         """See PushChannel: the credentials of every app, at start."""
-        for app_id in self._apps:
+        for app in self._apps.values():
             try:
-                await self.check_credentials(app_id)
+                await app.access()
             except (ProviderRefusedError, ProviderUnavailableError) as error:
-                structlog.get_logger().error(
-                    "no access token",
-                    action="fcm.no_access",
-                    app_id=app_id,
-                    code=error.code,
-                    reason=error.reason,
-                )
+                app.report(error)
 
     async def check_provider(self, app_id: str = DEFAULT_APP_ID) -> None:
         """Have FCM validate a message and not send it (`validate_only`); raises as `check_credentials`."""
         app = self._app(app_id)
         probe = messaging.Message(notification=messaging.Notification(title="check"), fid=ANY_TARGET)
-        body = EncodedMessage(probe, validate_only=True).body_for(TOPIC, CHECK_TOPIC)
+        body = EncodedMessage(probe, validate_only=True).body_for(BroadcastKind.TOPIC, CHECK_TOPIC)
         answer = await app.post(body, await app.access())
         if accepted_message_id(answer) is not None:
             return
@@ -124,65 +149,48 @@ class FCMService:
             )
         return self._apps[app_id]
 
-    async def _send(self, targets: Sequence[PushTarget], message: EncodedMessage, results: _Results) -> None:
-        by_app: dict[str, list[tuple[int, PushTarget]]] = {}
-        for position, target in enumerate(targets):
-            by_app.setdefault(target.app_id, []).append((position, target))
-        await _together(
-            [self._send_for_app(app_id, batch, message, results) for app_id, batch in by_app.items()]
-        )
+    async def _send_all(self, letters: Sequence[Letter], may_send: Callable[[], bool]) -> None:
+        by_app: dict[str, list[Letter]] = {}
+        for letter in letters:
+            by_app.setdefault(letter.target.app_id, []).append(letter)
+        await _together([self._send_for_app(app_id, batch, may_send) for app_id, batch in by_app.items()])
 
-    async def _send_for_app(
-        self, app_id: str, batch: list[tuple[int, PushTarget]], message: EncodedMessage, results: _Results
-    ) -> None:
+    async def _send_for_app(self, app_id: str, batch: Sequence[Letter], may_send: Callable[[], bool]) -> None:
         if app_id not in self._apps:
-            self._record_all(batch, SendFailure(kind=FailureKind.APP_UNKNOWN), results)
+            _answer_all(batch, SendFailure(kind=FailureKind.APP_UNKNOWN))
             return
         app = self._apps[app_id]
         try:
             access = await app.access()
         except ServiceError as error:
-            self._record_all(batch, _no_access(error), results)
+            _answer_all(batch, _no_access(app, error))
             return
         waiting = iter(batch)
         senders = min(len(batch), app.max_concurrent_requests)
-        await _together([self._drain(waiting, app, access, message, results) for _ in range(senders)])
+        await _together([_drain(waiting, app, access, may_send) for _ in range(senders)])
 
-    async def _drain(
-        self,
-        waiting: Iterator[tuple[int, PushTarget]],
-        app: FcmApp,
-        access: Access,
-        message: EncodedMessage,
-        results: _Results,
-    ) -> None:
-        for position, target in waiting:
-            results[position] = self._result(target, await _attempt(app, message, target, access))
-
-    def _record_all(
-        self, batch: Iterable[tuple[int, PushTarget]], answer: FcmAnswer, results: _Results
-    ) -> None:
-        for position, target in batch:
-            results[position] = self._result(target, answer)
-
-    def _result(self, target: PushTarget, answer: FcmAnswer) -> TargetResult:
+    def _result(self, letter: Letter) -> TargetResult:
+        answer = letter.answer
+        assert answer is not None
         message_id = accepted_message_id(answer)
         return TargetResult(
-            device_id=target.device_id,
+            device_id=letter.target.device_id,
             classification=self._classifier.classify(answer) if message_id is None else ACCEPTED,
             message_id=message_id,
             latency_ms=answer.latency_ms,
         )
 
 
-def _encode(payload: PushPayload) -> EncodedMessage | SendFailure:
+def _encoded(
+    payload: PushPayload, encode: Callable[[PushPayload], EncodedMessage]
+) -> EncodedMessage | SendFailure:
     try:
-        message = EncodedMessage(build_message(payload))
+        message = encode(payload)
         if message.is_surely_within(MAX_MESSAGE_BYTES):
             return message
         size = message.size_bytes()
     except (ValueError, TypeError, AttributeError) as error:
-        # A row written by other code than FCMParams admits; firebase-admin's words can repeat its content.
+        # A row that FCMParams would not admit; firebase-admin's words can repeat its content.
         return SendFailure(kind=FailureKind.PAYLOAD_INVALID, detail=type(error).__name__)
     if size > MAX_MESSAGE_BYTES:
         detail = f"{size} bytes, FCM takes at most {MAX_MESSAGE_BYTES}"
@@ -190,20 +198,42 @@ def _encode(payload: PushPayload) -> EncodedMessage | SendFailure:
     return message
 
 
-async def _attempt(app: FcmApp, message: EncodedMessage, target: PushTarget, access: Access) -> FcmAnswer:
+def _validating(payload: PushPayload) -> EncodedMessage:
+    return EncodedMessage(build_message(payload), validate_only=True)
+
+
+async def _drain(
+    waiting: Iterator[Letter], app: FcmApp, access: Access, may_send: Callable[[], bool]
+) -> None:
+    for letter in waiting:
+        letter.answer = await _attempt(letter, app, access, may_send)
+
+
+async def _attempt(letter: Letter, app: FcmApp, access: Access, may_send: Callable[[], bool]) -> FcmAnswer:
+    message = letter.message
+    if isinstance(message, SendFailure):
+        return message
     try:
-        return await app.post(message.body_for(target.kind, target.address), access)
+        body = message.body_for(letter.target.kind, letter.target.address, letter.message_id)
+        return await app.post(body, access, may_send)
     except ServiceError as error:
-        return _no_access(error)
+        return _no_access(app, error)
     except Exception as error:  # noqa: BLE001 - what the other targets were answered must not be lost
         structlog.get_logger().error("sending failed", action="fcm.send_failed", error=type(error).__name__)
         return SendFailure(kind=FailureKind.UNEXPECTED, detail=type(error).__name__)
 
 
-def _no_access(error: ServiceError) -> SendFailure:
+def _answer_all(batch: Sequence[Letter], answer: FcmAnswer) -> None:
+    for letter in batch:
+        letter.answer = answer
+
+
+def _no_access(app: FcmApp, error: ServiceError) -> SendFailure:
+    app.report(error)
     unreachable = isinstance(error, ProviderUnavailableError)
     kind = FailureKind.TOKEN_SERVER_UNREACHABLE if unreachable else FailureKind.CREDENTIALS_UNUSABLE
-    return SendFailure(kind=kind, detail=error.reason)
+    # The answer is kept with the row; the reason may name a file of this machine.
+    return SendFailure(kind=kind, detail=error.code)
 
 
 async def _together(coroutines: Sequence[Coroutine[Any, Any, None]]) -> None:

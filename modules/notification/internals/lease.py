@@ -36,9 +36,6 @@ class Lease:
         """Whether nobody else can have claimed the rows yet."""
         return time.monotonic() < self._ends
 
-    def remaining_seconds(self) -> float:
-        return max(0.0, self._ends - time.monotonic())
-
     def extend(self, renewed_monotonic: float) -> None:
         self._ends = renewed_monotonic + self._lease_seconds
 

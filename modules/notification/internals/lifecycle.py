@@ -21,8 +21,3 @@ TRANSITIONS: Mapping[Status, frozenset[Status]] = MappingProxyType(
     }
 )
 FINAL_STATUSES = frozenset({Status.SENT, Status.DELIVERED, Status.FAILED, Status.EXPIRED})
-
-
-def may_follow(source: Status, target: Status) -> bool:
-    """Whether a row in `source` may go to `target`."""
-    return target in TRANSITIONS[source]

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
 from modules.application.mongo_database import MongoDatabase
-from modules.config.types import Settings
+from modules.config.types import RateSettings, Settings
 from modules.notification.internals.backoff import Backoff
 from modules.notification.internals.channels.registry import Provider, create_channel
+from modules.notification.internals.delivery_group import DeliveryGroup
+from modules.notification.internals.due_delivery import DueDelivery
+from modules.notification.internals.governed_channel import GovernedChannel
 from modules.notification.internals.outcome_board import OutcomeBoard
 from modules.notification.internals.provider_gate import ProviderGate
 from modules.notification.internals.push_delivery import DeliveryLane, PushDelivery
 from modules.notification.internals.push_notification_reader import PushNotificationReader
 from modules.notification.internals.push_notification_writer import PushNotificationWriter
 from modules.notification.internals.push_sender import PushSender, RunWorker
+from modules.notification.internals.rate_governor import RateGovernor
+from modules.notification.internals.rate_quota import RateLimits
 from modules.notification.internals.settlement import Fold
 from modules.notification.internals.store.push_notification_repository import PushNotificationRepository
-from modules.notification.types import Priority
+from modules.notification.internals.store.rate_quota_repository import RateQuotaRepository
+from modules.notification.types import Priority, PushPayload, PushTarget, SendPushResult
+
+# A breaker can close, and a pause grow, while one waits.
+LOOK_AGAIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,16 +40,42 @@ class NotificationCore:
     """What NotificationService is bound to."""
 
     repository: PushNotificationRepository
+    rates: RateQuotaRepository
     sender: PushSender
     delivery: PushDelivery
+    group: DeliveryGroup
+    due_delivery: DueDelivery
     reader: PushNotificationReader
     writer: PushNotificationWriter
     lanes: Mapping[Priority, DeliveryLane]
+    governor: RateGovernor
+
+    async def ensure(self) -> None:
+        """Create the collections and their indexes, or bring them up to date."""
+        await self.repository.ensure()
+        await self.rates.ensure()
+
+    async def validate_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:
+        """See PushChannel; on the channel of normal rows."""
+        channel = self.lanes[Priority.NORMAL].channels[Provider.FCM]
+        return await channel.validate_push(targets, payload)
 
     async def warm_up(self) -> None:
         """Have every channel read its credentials; raises ConfigurationError for one that cannot be used."""
         channels = [channel for lane in self.lanes.values() for channel in lane.channels.values()]
         await asyncio.gather(*(channel.warm_up() for channel in channels))
+
+    async def wait_open(self, app_id: str, stopped: asyncio.Event) -> None:
+        """Return once neither a pause nor an open breaker holds the app's bulk messages, or at the stop."""
+        gates = self.lanes[Priority.NORMAL].channels.values()
+        while not stopped.is_set():
+            closed = max(gate.closed_seconds(app_id) for gate in gates)
+            closed = max(closed, self.governor.paused_seconds(app_id))
+            if closed <= 0:
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(closed, LOOK_AGAIN_SECONDS)):
+                    await stopped.wait()
 
     async def close(self) -> None:
         """Let deliveries end, then release the channels' connections."""
@@ -47,6 +83,7 @@ class NotificationCore:
         for lane in self.lanes.values():
             for channel in lane.channels.values():
                 await channel.close()
+        await self.governor.close()
 
 
 def assemble(settings: Settings, database: MongoDatabase, run_worker: RunWorker) -> NotificationCore:
@@ -61,24 +98,31 @@ def assemble(settings: Settings, database: MongoDatabase, run_worker: RunWorker)
         Priority.IMMEDIATE: settings.delivery.immediate_max_backoff_seconds,
         Priority.NORMAL: settings.delivery.max_backoff_seconds,
     }
-    lanes = {priority: _lane(settings, cap) for priority, cap in caps.items()}
+    rates = RateQuotaRepository(database.database)
+    governor = RateGovernor(rates, database.clock, _limits(settings.rate))
+    lanes = {priority: _lane(settings, priority, cap, governor) for priority, cap in caps.items()}
+    delivery = PushDelivery(
+        writer=writer,
+        reader=reader,
+        clock=database.clock,
+        lanes=lanes,
+        board=board,
+        owner=f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}",
+        lease_seconds=settings.delivery.lease_seconds,
+    )
     return NotificationCore(
         repository=repository,
+        rates=rates,
         sender=PushSender(
             writer=writer, reader=reader, clock=database.clock, board=board, run_worker=run_worker
         ),
-        delivery=PushDelivery(
-            writer=writer,
-            reader=reader,
-            clock=database.clock,
-            lanes=lanes,
-            board=board,
-            owner=f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}",
-            lease_seconds=settings.delivery.lease_seconds,
-        ),
+        delivery=delivery,
+        group=DeliveryGroup(delivery.deliver),
+        due_delivery=DueDelivery(reader, delivery),
         reader=reader,
         writer=writer,
         lanes=lanes,
+        governor=governor,
     )
 
 
@@ -92,13 +136,23 @@ async def check_providers(settings: Settings, app_id: str) -> None:
             await channel.close()
 
 
-def _lane(settings: Settings, cap_seconds: float) -> DeliveryLane:
+def _limits(settings: RateSettings) -> RateLimits:
+    return RateLimits(
+        quota_per_minute=settings.quota_per_minute,
+        ramp_seconds=settings.ramp_seconds,
+        reserved_share=settings.immediate_share,
+    )
+
+
+def _lane(settings: Settings, priority: Priority, cap_seconds: float, governor: RateGovernor) -> DeliveryLane:
     """Channels of its own: what one lane waits for never holds up the other."""
+    immediate = priority is Priority.IMMEDIATE
+    channels = {
+        provider.value: GovernedChannel(create_channel(provider, settings), governor, immediate=immediate)
+        for provider in Provider
+    }
     return DeliveryLane(
-        channels={
-            provider.value: ProviderGate(create_channel(provider, settings), settings.delivery)
-            for provider in Provider
-        },
+        channels={name: ProviderGate(channel, settings.delivery) for name, channel in channels.items()},
         # Jitter needs no cryptographic randomness.
         fold=Fold(Backoff(cap_seconds), random.random),
     )

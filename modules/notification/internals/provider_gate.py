@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import structlog
 
 from modules.config.types import DeliverySettings
 from modules.device_token.types import Platform
 from modules.notification.internals.channels.port import PushChannel
-from modules.notification.internals.circuit_breaker import CircuitBreaker, Refusal
+from modules.notification.internals.circuit_breaker import Admission, CircuitBreaker, Refusal
 from modules.notification.internals.delivery_metrics import BREAKER_OPENED
 from modules.notification.types import (
     Classification,
     Outcome,
+    Push,
     PushPayload,
     PushTarget,
     SendPushResult,
@@ -22,7 +24,9 @@ from modules.notification.types import (
     ThrottleScope,
 )
 
-_Key = tuple[str, Platform]
+_Key = tuple[str, Platform | None]
+# The number of a push and the place of a target in it.
+_Place = tuple[int, int]
 
 
 class ProviderGate:
@@ -45,48 +49,72 @@ class ProviderGate:
         self._monotonic = monotonic
         self._breakers: dict[_Key, CircuitBreaker] = {}
 
-    async def send_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:
-        results: dict[int, TargetResult] = {}
-        admitted: list[int] = []
-        for key, positions in _by_credential(targets).items():
+    async def send_each(
+        self, pushes: Sequence[Push], *, may_send: Callable[[], bool]
+    ) -> list[SendPushResult]:
+        """See PushChannel."""
+        places = [(number, place) for number, push in enumerate(pushes) for place in range(len(push.targets))]
+        results: dict[_Place, TargetResult] = {}
+        admitted: dict[_Place, Admission] = {}
+        for key, wanting in _by_credential(pushes, places).items():
             breaker = self._breaker(key)
             now = self._monotonic()
-            count = breaker.admit(len(positions), now)
-            admitted += positions[:count]
+            admission = breaker.admit(len(wanting), now)
+            admitted.update(dict.fromkeys(wanting[: admission.count], admission))
             refusal = breaker.refusal(now)
-            for position in positions[count:]:
-                results[position] = _deferred(targets[position], refusal)
+            for number, place in wanting[admission.count :]:
+                results[number, place] = _deferred(pushes[number].targets[place], refusal)
         if admitted:
-            results.update(await self._send(targets, admitted, payload))
-        return SendPushResult(results=tuple(results[position] for position in range(len(targets))))
+            results.update(await self._send(pushes, admitted, may_send))
+        return [
+            SendPushResult(results=tuple(results[number, place] for place in range(len(push.targets))))
+            for number, push in enumerate(pushes)
+        ]
+
+    async def send_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:
+        """See PushChannel."""
+        [result] = await self.send_each([Push(targets=targets, payload=payload)], may_send=lambda: True)
+        return result
+
+    async def validate_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:
+        """Asked past the breakers: a check is no traffic."""
+        return await self._channel.validate_push(targets, payload)
 
     async def _send(
-        self, targets: Sequence[PushTarget], admitted: Sequence[int], payload: PushPayload
-    ) -> dict[int, TargetResult]:
+        self, pushes: Sequence[Push], admitted: Mapping[_Place, Admission], may_send: Callable[[], bool]
+    ) -> dict[_Place, TargetResult]:
+        places_of: dict[int, list[int]] = {}
+        for number, place in sorted(admitted):
+            places_of.setdefault(number, []).append(place)
+        let_through = [
+            replace(pushes[number], targets=[pushes[number].targets[place] for place in places])
+            for number, places in places_of.items()
+        ]
         try:
-            sent = await self._channel.send_push([targets[position] for position in admitted], payload)
-            results = dict(zip(admitted, sent.results, strict=True))
+            sent = await self._channel.send_each(let_through, may_send=may_send)
+            flat = [result for each in sent for result in each.results]
+            results = dict(zip(sorted(admitted), flat, strict=True))
         except BaseException:
-            for position in admitted:
-                self._breaker(_key(targets[position])).abandon_probe()
+            for (number, place), admission in admitted.items():
+                self._breaker(_key(pushes[number].targets[place])).give_back(admission)
             raise
-        for position, result in results.items():
-            self._record(_key(targets[position]), result)
+        for (number, place), result in results.items():
+            self._record(_key(pushes[number].targets[place]), result, admitted[number, place])
         return results
 
-    def _record(self, key: _Key, result: TargetResult) -> None:
+    def _record(self, key: _Key, result: TargetResult, admission: Admission) -> None:
         app_id, platform = key
         # A project's quota is every platform's: all of the app wait.
         project_wide = result.classification.scope is ThrottleScope.PROJECT
-        keys = [(app_id, each) for each in Platform] if project_wide else [key]
+        keys = [(app_id, each) for each in (*Platform, None)] if project_wide else [key]
         for each in keys:
-            if self._breaker(each).record(result, self._monotonic()):
+            if self._breaker(each).record(result, self._monotonic(), admission):
                 BREAKER_OPENED.labels(app_id=app_id, code=result.classification.code).inc()
                 structlog.get_logger().error(
                     "provider closed to sends",
                     action="breaker.opened",
                     app_id=app_id,
-                    platform=platform.value,
+                    platform=platform.value if platform else None,
                     code=result.classification.code,
                     reason=result.classification.reason,
                 )
@@ -98,6 +126,12 @@ class ProviderGate:
                 cooldown_seconds=self._settings.breaker_cooldown_seconds,
             )
         return self._breakers[key]
+
+    def closed_seconds(self, app_id: str) -> float:
+        """How long nothing at all would be admitted to the app; 0 while a platform's breaker lets one out."""
+        now = self._monotonic()
+        breakers = [breaker for (known, _), breaker in self._breakers.items() if known == app_id]
+        return min((breaker.closed_seconds(now) for breaker in breakers), default=0.0)
 
     async def warm_up(self) -> None:
         await self._channel.warm_up()
@@ -114,10 +148,10 @@ def _key(target: PushTarget) -> _Key:
     return target.app_id, target.platform
 
 
-def _by_credential(targets: Sequence[PushTarget]) -> dict[_Key, list[int]]:
-    groups: dict[_Key, list[int]] = {}
-    for position, target in enumerate(targets):
-        groups.setdefault(_key(target), []).append(position)
+def _by_credential(pushes: Sequence[Push], places: Sequence[_Place]) -> dict[_Key, list[_Place]]:
+    groups: dict[_Key, list[_Place]] = {}
+    for number, place in places:
+        groups.setdefault(_key(pushes[number].targets[place]), []).append((number, place))
     return groups
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -14,17 +14,15 @@ from bson import ObjectId
 from modules.application.errors import ServiceError, UnavailableError
 from modules.application.mongo_database import DatabaseClock
 from modules.device_token.device_token_service import DeviceTokenService
-from modules.device_token.types import Device
-from modules.notification.internals.channels.port import PushChannel
+from modules.notification.internals.attempt_tally import AttemptTally
 from modules.notification.internals.delivery_metrics import (
-    ATTEMPT_SECONDS,
-    ATTEMPTS,
     LOST_CLAIMS,
     REFUSED_WRITES,
     SETTLED,
 )
 from modules.notification.internals.lease import Lease, kept_lease
 from modules.notification.internals.outcome_board import OutcomeBoard
+from modules.notification.internals.provider_gate import ProviderGate
 from modules.notification.internals.push_notification_reader import PushNotificationReader, row_id_of
 from modules.notification.internals.push_notification_writer import (
     PushNotificationWriter,
@@ -33,33 +31,23 @@ from modules.notification.internals.push_notification_writer import (
 )
 from modules.notification.internals.row_outcome import (
     Round,
-    ended,
-    payload_of,
-    ready,
+    failed,
+    push_of,
     seconds_until,
     settled_by,
     why_not_claimed,
 )
-from modules.notification.internals.settlement import (
-    DeviceProgress,
-    Fold,
-    RowProgress,
-    conclude,
-    lose_dispatched,
-)
+from modules.notification.internals.row_preparation import RowPreparation
+from modules.notification.internals.settlement import Fold
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
 from modules.notification.types import (
     DeliveryReport,
     Outcome,
     OutcomePolicy,
     Priority,
-    PushTarget,
-    SendPushResult,
     Status,
     TargetAction,
 )
-from modules.preference.preference_service import PreferenceService
-from modules.preference.types import Decision
 
 WRITE_PATIENCE_SECONDS = 300.0
 WRITE_RETRY_SECONDS = 1.0
@@ -72,8 +60,17 @@ _log = structlog.get_logger()
 class DeliveryLane:
     """What one kind of traffic has to itself: channels with their connections, and its backoff."""
 
-    channels: Mapping[str, PushChannel]
+    channels: Mapping[str, ProviderGate]
     fold: Fold
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What rows delivered together share."""
+
+    now: datetime
+    lease: Lease
+    tally: AttemptTally
 
 
 class PushDelivery:
@@ -93,20 +90,24 @@ class PushDelivery:
         self._writer = writer
         self._reader = reader
         self._clock = clock
+        self._preparation = RowPreparation(clock)
         self._lanes = lanes
         self._board = board
         self._owner = owner
         self._lease_seconds = lease_seconds
         self._running: set[asyncio.Task[list[DeliveryReport]]] = set()
 
-    async def deliver(self, notification_ids: Sequence[str]) -> list[DeliveryReport]:
+    async def deliver(
+        self, notification_ids: Sequence[str], *, tally: AttemptTally | None = None
+    ) -> list[DeliveryReport]:
         """Make one round of attempts for every row that is due; returns one report an id, in order.
 
-        Raises UnavailableError when MongoDB does not answer: then nothing was sent for rows not claimed, and
-        what was sent for claimed ones is unknown until their lease runs out.
+        `tally` counts the attempts as they are made. Raises UnavailableError when MongoDB does not answer:
+        then nothing was sent for rows not claimed, and what was sent for claimed ones is unknown until their
+        lease runs out.
         """
         # Cancelled between the provider's answer and its record, a message would go out twice.
-        task = asyncio.create_task(self._deliver(notification_ids))
+        task = asyncio.create_task(self._deliver(notification_ids, tally or AttemptTally()))
         self._running.add(task)
         task.add_done_callback(self._ran)
         return await asyncio.shield(task)
@@ -121,14 +122,14 @@ class PushDelivery:
         if self._running:
             await asyncio.wait(self._running, timeout=DRAIN_SECONDS)
 
-    async def _deliver(self, notification_ids: Sequence[str]) -> list[DeliveryReport]:
+    async def _deliver(self, notification_ids: Sequence[str], tally: AttemptTally) -> list[DeliveryReport]:
         row_ids = [row_id_of(notification_id) for notification_id in notification_ids]
         asked = time.monotonic()
         rows = await self._writer.claim(row_ids, owner=self._owner, lease_seconds=self._lease_seconds)
         reports: dict[ObjectId, DeliveryReport] = {}
         if rows:
             LOST_CLAIMS.inc(sum(row.claim is not None and row.claim.recovered for row in rows))
-            reports.update(await self._deliver_claimed(rows, asked))
+            reports.update(await self._deliver_claimed(rows, asked, tally))
         others = [row_id for row_id in row_ids if row_id not in reports]
         if others:
             reports.update(await self._explain(others))
@@ -139,156 +140,76 @@ class PushDelivery:
         return [reports[row_id] for row_id in row_ids]
 
     async def _deliver_claimed(
-        self, rows: Sequence[PushNotificationModel], asked: float
+        self, rows: Sequence[PushNotificationModel], asked: float, tally: AttemptTally
     ) -> dict[ObjectId, DeliveryReport]:
         async with kept_lease(
             self._writer, rows, lease_seconds=self._lease_seconds, claimed_monotonic=asked
         ) as lease:
-            devices, decisions, now = await asyncio.gather(
-                self._devices_of(rows), self._decisions_for(rows), self._clock.now()
-            )
-            tasks = [
-                self._deliver_safely(
-                    row, devices[row.id], decisions.get((row.account_id, row.category)), now, lease
-                )
-                for row in rows
-            ]
-            settled = await asyncio.gather(*tasks)
+            rounds, settled, now = await self._preparation.next_steps(rows)
+            settled += await self._send(rounds, _Page(now, lease, tally))
             # Still under the lease: MongoDB may be away for longer than it lasts.
-            return await self._write([each for each in settled if each is not None], lease)
+            return await self._write(settled, lease)
 
-    async def _deliver_safely(
-        self,
-        row: PushNotificationModel,
-        active: Sequence[Device],
-        decision: Decision | None,
-        now: datetime,
-        lease: Lease,
-    ) -> SettledRow | None:
-        """One row's failure is its own: the others of the page keep their outcomes."""
-        try:
-            return await self._deliver_row(row, active, decision, now, lease)
-        except UnavailableError as error:
-            _log.warning(
-                "delivery put off", action="push.put_off", notification_id=str(row.id), code=error.code
+    async def _send(self, rounds: Sequence[Round], page: _Page) -> list[SettledRow]:
+        groups: dict[tuple[Priority, str], list[Round]] = {}
+        for round_ in rounds:
+            groups.setdefault((round_.row.priority, round_.row.provider), []).append(round_)
+        settled = await asyncio.gather(
+            *(
+                self._send_alike(self._lanes[priority], provider, alike, page)
+                for (priority, provider), alike in groups.items()
             )
-            return None
-        except Exception as error:  # noqa: BLE001 - recorded on the row; its text can hold content
-            name = type(error).__name__
-            _log.error(
-                "delivery failed", action="push.internal_error", notification_id=str(row.id), error=name
-            )
-            progress = self._progress_of(row, active, now)
-            return ended(row, progress, "internal_error", f"delivery failed with {name}", event="failed")
+        )
+        return [each for group in settled for each in group]
 
-    async def _devices_of(self, rows: Sequence[PushNotificationModel]) -> dict[ObjectId, list[Device]]:
-        found: dict[ObjectId, list[Device]] = {}
-        for app_id in {row.app_id for row in rows}:
-            wanted = [row for row in rows if row.app_id == app_id]
-            if len(wanted) == 1:
-                account_id = wanted[0].account_id
-                found[wanted[0].id] = await DeviceTokenService.active_devices_async(
-                    account_id=account_id, app_id=app_id
+    async def _send_alike(
+        self, lane: DeliveryLane, provider: str, rounds: Sequence[Round], page: _Page
+    ) -> list[SettledRow]:
+        """Send what one channel of one lane carries, and fold the results."""
+        channel = lane.channels.get(provider)
+        if channel is None:
+            return [failed(round_.row, round_.progress, KeyError(provider)) for round_ in rounds]
+        rounds = await self._marked(rounds, page.lease)
+        pushes = [push_of(round_, page.now) for round_ in rounds]
+        results = await channel.send_each(pushes, may_send=page.lease.held)
+        page.tally.count(results)
+        settled_at = await self._clock.now()
+        settled = []
+        for round_, sent in zip(rounds, results, strict=True):
+            try:
+                settlement = lane.fold.settle(
+                    round_.progress,
+                    sent.results,
+                    apps={target.device_id: target.app_id for target in round_.targets},
+                    active_ids=round_.active_ids,
+                    now=settled_at,
                 )
-                continue
-            by_account = await DeviceTokenService.active_devices_for_async(
-                account_ids={row.account_id for row in wanted}, app_id=app_id
+                settled.append(settled_by(round_, sent, settlement))
+            except Exception as error:  # noqa: BLE001 - recorded on the row; its text can hold content
+                settled.append(failed(round_.row, round_.progress, error))
+        return settled
+
+    async def _marked(self, rounds: Sequence[Round], lease: Lease) -> list[Round]:
+        """Note whom messages are about to be handed over for, where they must never go out twice."""
+        marked = await asyncio.gather(*(self._is_marked(round_) for round_ in rounds))
+        kept = [round_ for round_, mark in zip(rounds, marked, strict=True) if mark and lease.held()]
+        if len(kept) < len(rounds):
+            # Another worker may own these rows by now; sending here as well would be a second message.
+            _log.warning("claim lost before sending", action="push.claim_lost", rows=len(rounds) - len(kept))
+        return kept
+
+    async def _is_marked(self, round_: Round) -> bool:
+        if round_.row.outcome_policy is not OutcomePolicy.AT_MOST_ONCE:
+            return True
+        device_ids = [target.device_id for target in round_.targets]
+        try:
+            return await self._writer.mark_dispatched(round_.row, device_ids)
+        except UnavailableError as error:
+            notification_id = str(round_.row.id)
+            _log.warning(
+                "delivery put off", action="push.put_off", notification_id=notification_id, code=error.code
             )
-            found.update({row.id: by_account[row.account_id] for row in wanted})
-        return found
-
-    async def _decisions_for(self, rows: Sequence[PushNotificationModel]) -> dict[tuple[str, str], Decision]:
-        questions = {(row.account_id, row.category) for row in rows if row.priority is not Priority.IMMEDIATE}
-        return await PreferenceService.decisions_for_async(questions=questions) if questions else {}
-
-    async def _deliver_row(
-        self,
-        row: PushNotificationModel,
-        active: Sequence[Device],
-        decision: Decision | None,
-        now: datetime,
-        lease: Lease,
-    ) -> SettledRow | None:
-        progress = self._progress_of(row, active, now)
-        if decision is not None and not decision.allowed:
-            return ended(row, progress, "preference_opted_out", decision.reason, event="suppressed")
-        waiting = progress.open_devices()
-        done = progress.settled_ids()
-        sendable = [
-            device for device in active if device.id not in done and ready(waiting.get(device.id), now)
-        ]
-        active_ids = frozenset(device.id for device in active)
-        if not sendable:
-            return self._nothing_to_send(row, progress, active_ids)
-        return await self._send(Round(row, progress, sendable, active_ids), now, lease)
-
-    def _progress_of(
-        self, row: PushNotificationModel, active: Sequence[Device], now: datetime
-    ) -> RowProgress:
-        progress = RowProgress(
-            devices=tuple(DeviceProgress(**device.model_dump()) for device in row.devices),
-            retry_count=row.retry_count,
-            max_retries=row.max_retries,
-            outcome_policy=row.outcome_policy,
-            retries_until_expiry=row.priority is Priority.IMMEDIATE and row.expires_at is not None,
-            expires_at=row.expires_at,
-        )
-        if row.claim is None or row.outcome_policy is not OutcomePolicy.AT_MOST_ONCE:
-            return progress
-        apps = {device.id: device.app_id for device in active}
-        return lose_dispatched(progress, row.claim.dispatched, apps, now=now)
-
-    def _nothing_to_send(
-        self, row: PushNotificationModel, progress: RowProgress, active_ids: frozenset[str]
-    ) -> SettledRow:
-        if not progress.devices:
-            return ended(
-                row, progress, "no_active_devices", "the account has no active device", event="undeliverable"
-            )
-        # What is left waits for its time, or its device is gone.
-        devices = tuple(
-            device if device.device_id in active_ids else replace(device, not_before=None)
-            for device in progress.devices
-        )
-        settlement = conclude(progress, devices, retry_count=progress.retry_count)
-        return SettledRow(
-            row=row,
-            settlement=settlement,
-            event="attempted",
-            detail="no device is ready to be tried",
-        )
-
-    async def _send(self, round_: Round, now: datetime, lease: Lease) -> SettledRow | None:
-        row = round_.row
-        marks = row.outcome_policy is OutcomePolicy.AT_MOST_ONCE
-        if not lease.held() or (marks and not await self._mark(round_)) or not lease.held():
-            # Another worker may own the row by now; sending here as well would be a second message.
-            _log.warning("claim lost before sending", action="push.claim_lost", notification_id=str(row.id))
-            return None
-        lane = self._lanes[row.priority]
-        targets = [
-            PushTarget(
-                device_id=device.id,
-                app_id=device.app_id,
-                kind=device.kind,
-                platform=device.platform,
-                address=device.address,
-            )
-            for device in round_.devices
-        ]
-        sent = await lane.channels[row.provider].send_push(targets, payload_of(row, now))
-        self._count(sent)
-        settlement = lane.fold.settle(
-            round_.progress,
-            sent.results,
-            apps={device.id: device.app_id for device in round_.devices},
-            active_ids=round_.active_ids,
-            now=await self._clock.now(),
-        )
-        return settled_by(round_, sent, settlement)
-
-    async def _mark(self, round_: Round) -> bool:
-        return await self._writer.mark_dispatched(round_.row, [device.id for device in round_.devices])
+            return False
 
     async def _retire(self, settled: Sequence[SettledRow]) -> None:
         """Take dead targets out of use. What fails here is found again by the next send."""
@@ -304,12 +225,6 @@ class PushDelivery:
                 _log.warning(
                     "dead device kept", action="device.retire_failed", device_id=device.id, code=error.code
                 )
-
-    def _count(self, sent: SendPushResult) -> None:
-        for result in sent.results:
-            ATTEMPTS.labels(outcome=result.outcome.value, code=result.classification.code).inc()
-            if result.classification.attempted:
-                ATTEMPT_SECONDS.observe(result.latency_ms / 1000)
 
     async def _write(self, settled: Sequence[SettledRow], lease: Lease) -> dict[ObjectId, DeliveryReport]:
         if not settled:

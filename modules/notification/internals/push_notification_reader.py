@@ -51,6 +51,16 @@ class PushNotificationReader:
         rows = await self._repository.due_page(now=until, after=keyset, limit=limit)
         return DueRows(rows=tuple(rows), until=until)
 
+    async def due_count(self, *, limit: int) -> int:
+        """How many rows are due now, counted up to `limit`."""
+        return await self._repository.due_count(now=await self._clock.now(), limit=limit)
+
+    async def due_range(self, *, after: tuple[datetime, str] | None, last: tuple[datetime, str]) -> list[str]:
+        """The ids of normal rows due from the keyset `after` (left out) to `last`, oldest first."""
+        first = None if after is None else (after[0], row_id_of(after[1]))
+        row_ids = await self._repository.due_range(after=first, last=(last[0], row_id_of(last[1])))
+        return [str(row_id) for row_id in row_ids]
+
 
 def row_id_of(notification_id: str) -> ObjectId:
     """The row's id; raises PushNotificationNotFoundError for text that cannot be one."""

@@ -13,18 +13,15 @@ from bson import ObjectId
 from modules.application.mongo_database import DatabaseClock
 from modules.device_token.types import Device
 from modules.notification.errors import IdempotencyKeyConflictError
-from modules.notification.internals.settlement import Settlement
+from modules.notification.internals.settlement import DeviceProgress, Settlement
 from modules.notification.internals.store.push_notification_model import (
-    DeviceRecordModel,
     EventModel,
     PlatformOptionsModel,
     PushNotificationModel,
     TransitionModel,
 )
-from modules.notification.internals.store.push_notification_repository import (
-    PushNotificationRepository,
-    RowChange,
-)
+from modules.notification.internals.store.push_notification_outcomes import RowChange
+from modules.notification.internals.store.push_notification_repository import PushNotificationRepository
 from modules.notification.types import Classification, Outcome, Priority, SendPushParams, Status
 
 
@@ -65,7 +62,7 @@ class PushNotificationWriter:
         With an idempotency key that the account used before: the row of then, or IdempotencyKeyConflictError
         when the content differs.
         """
-        row = _new_row(_with_plain_mappings(push), await self._clock.now())
+        row = new_row(push, await self._clock.now())
         if await self._repository.insert(row):
             return row
         assert push.idempotency_key is not None
@@ -126,7 +123,9 @@ def _with_plain_mappings(push: NewPush) -> NewPush:
     return replace(push, params=replace(params, data=dict(params.data), apns=apns))
 
 
-def _new_row(push: NewPush, now: datetime) -> PushNotificationModel:
+def new_row(push: NewPush, now: datetime) -> PushNotificationModel:
+    """The `pending` row of a request, not stored yet."""
+    push = _with_plain_mappings(push)
     params = push.params
     return PushNotificationModel(
         id=ObjectId(),
@@ -163,9 +162,7 @@ def _change(settled: SettledRow, now: datetime) -> RowChange:
     message_ids = [device.message_id for device in settlement.devices if device.message_id]
     pending = settlement.status is Status.PENDING
     fields: dict[str, object] = {
-        "devices": [
-            DeviceRecordModel.model_validate(asdict(device)).model_dump() for device in settlement.devices
-        ],
+        "devices": [_device_record(device) for device in settlement.devices],
         "provider_message_ids": message_ids,
         "device_tokens_used": _united(row.device_tokens_used, settled.tokens_tried),
         "invalid_tokens": _united(row.invalid_tokens, [device.address for device, _ in settled.dead]),
@@ -187,10 +184,27 @@ def _change(settled: SettledRow, now: datetime) -> RowChange:
         fence=row.fence,
         status=settlement.status,
         fields=fields,
-        due_at=settlement.next_retry_at if pending else None,
+        due_at=settlement.next_retry_at if pending and row.campaign is None else None,
         finished_at=None if pending else now,
         events=events,
     )
+
+
+def _device_record(device: DeviceProgress) -> dict[str, object]:
+    """The fields of DeviceRecordModel, without the cost of making one for every device of a page."""
+    return {
+        "device_id": device.device_id,
+        "app_id": device.app_id,
+        "outcome": device.outcome.value,
+        "code": device.code,
+        "reason": device.reason,
+        "attempts": device.attempts,
+        "retries": device.retries,
+        "unknown_attempts": device.unknown_attempts,
+        "message_id": device.message_id,
+        "last_attempt_at": device.last_attempt_at,
+        "not_before": device.not_before,
+    }
 
 
 def _united(former: Sequence[str], added: Sequence[str]) -> list[str]:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+
+import structlog
 
 from modules.device_token.types import Device
 from modules.notification.internals.push_notification_writer import SettledRow
 from modules.notification.internals.settlement import DeviceProgress, RowProgress, Settlement, conclude
-from modules.notification.internals.store.push_notification_model import PushNotificationModel
+from modules.notification.internals.store.push_notification_model import (
+    BroadcastModel,
+    PushNotificationModel,
+)
 from modules.notification.types import (
+    ORDINARY_FLOW,
     Classification,
     Outcome,
     Priority,
+    Push,
     PushPayload,
+    PushTarget,
     SendPushResult,
     Status,
     TargetAction,
@@ -23,11 +31,15 @@ from modules.notification.types import (
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One row on its way: its progress, and the devices a message goes to now."""
+    """One row on its way: its progress, the targets a message goes to now, and the devices they stand for.
+
+    A broadcast stands for no device; its target is its own.
+    """
 
     row: PushNotificationModel
     progress: RowProgress
-    devices: Sequence[Device]
+    targets: Sequence[PushTarget]
+    devices: Mapping[str, Device]
     active_ids: frozenset[str]
 
 
@@ -35,10 +47,37 @@ def ready(progress: DeviceProgress | None, now: datetime) -> bool:
     return progress is None or progress.not_before is None or progress.not_before <= now
 
 
+def device_target(device: Device) -> PushTarget:
+    return PushTarget(
+        device_id=device.id,
+        app_id=device.app_id,
+        kind=device.kind,
+        platform=device.platform,
+        address=device.address,
+    )
+
+
+def broadcast_target(broadcast: BroadcastModel) -> PushTarget:
+    return PushTarget(
+        device_id=f"{broadcast.kind.value}:{broadcast.address}",
+        app_id=broadcast.app_id,
+        kind=broadcast.kind,
+        platform=None,
+        address=broadcast.address,
+    )
+
+
+def push_of(round_: Round, now: datetime) -> Push:
+    campaign = round_.row.campaign
+    flow = ORDINARY_FLOW if campaign is None else f"campaign/{campaign.id}"
+    return Push(targets=round_.targets, payload=payload_of(round_.row, now), flow=flow)
+
+
 def payload_of(row: PushNotificationModel, now: datetime) -> PushPayload:
     ttl = None if row.expires_at is None else max(0, int((row.expires_at - now).total_seconds()))
     return PushPayload(
         notification_id=str(row.id),
+        content_key=row.content_fingerprint,
         params=row.to_params(),
         ttl_seconds=ttl,
         expires_at=row.expires_at,
@@ -56,15 +95,25 @@ def ended(
     return SettledRow(row=row, settlement=settlement, event=event, detail=reason)
 
 
+def failed(row: PushNotificationModel, progress: RowProgress, error: Exception) -> SettledRow:
+    """The end of a row that our own code could not deliver; the error's text can hold content."""
+    name = type(error).__name__
+    structlog.get_logger().error(
+        "delivery failed", action="push.internal_error", notification_id=str(row.id), error=name
+    )
+    return ended(row, progress, "internal_error", f"delivery failed with {name}", event="failed")
+
+
 def settled_by(round_: Round, sent: SendPushResult, settlement: Settlement) -> SettledRow:
     tried: list[str] = []
     dead: list[tuple[Device, Classification]] = []
     tally: dict[str, int] = {}
-    for device, result in zip(round_.devices, sent.results, strict=True):
+    for target, result in zip(round_.targets, sent.results, strict=True):
         verdict = result.classification
-        if verdict.attempted:
-            tried.append(device.address)
-        if verdict.target_action is not TargetAction.KEEP:
+        device = round_.devices.get(target.device_id)
+        if verdict.attempted and device is not None:
+            tried.append(target.address)
+        if verdict.target_action is not TargetAction.KEEP and device is not None:
             dead.append((device, verdict))
         word = result.outcome.value
         label = word if result.outcome is Outcome.ACCEPTED else f"{word} ({verdict.code}: {verdict.reason})"

@@ -3,60 +3,84 @@
 from __future__ import annotations
 
 import asyncio
-import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 
 from modules.application.application_service import ApplicationService
-from modules.application.errors import ServiceError
+from modules.application.worker import WorkerClass
 from modules.notification.notification_service import NotificationService
-from modules.notification.types import DeliveryReport, DueRow
+from modules.notification.types import DeliveryReport, DueRow, Priority
+from modules.notification.workers.activity_boundary import heartbeating, without_content
 from modules.notification.workers.params import (
+    BatchParams,
     DeliverParams,
     DueCursor,
+    DueKey,
     DuePage,
     PushNotificationWorkerParams,
     ScanParams,
 )
+from modules.notification.workers.push_notification_batch_worker import (
+    DELIVER_RANGE_ACTIVITY,
+    PushNotificationBatchWorker,
+)
 from modules.notification.workers.push_notification_worker import DELIVER_ACTIVITY, PushNotificationWorker
 from modules.notification.workers.push_notifications_worker import EXPIRE_ACTIVITY, START_ACTIVITY
 
-ResultT = TypeVar("ResultT")
-
 CONCURRENT_STARTS = 32
 EXPIRY_BATCH = 1_000
+BATCH_ROWS = 1_000
 
 
 class PushNotificationActivities:
-    """The activities of both workers. Everything is asked of the services."""
+    """The activities of the workers of rows and of the scan. Everything is asked of the services."""
 
-    def __init__(self, *, page_size: int) -> None:
+    def __init__(self, *, page_size: int, batch_threshold: int) -> None:
+        """`page_size`: rows a page for individual workers. Past `batch_threshold` due rows a scan batches."""
         self._page_size = page_size
+        self._batch_threshold = batch_threshold
 
     def all(self) -> list[Callable[..., Any]]:
-        return [self.deliver, self.expire_overdue, self.start_due]
+        return [self.deliver, self.deliver_range, self.expire_overdue, self.start_due]
 
     @activity.defn(name=DELIVER_ACTIVITY)
     async def deliver(self, params: DeliverParams) -> list[DeliveryReport]:
         """One round of attempts for every row that is due; one report an id, in order."""
-        return await _without_content(
-            NotificationService.deliver_async(notification_ids=params.notification_ids)
+        deliver = (
+            NotificationService.deliver_grouped_async if params.grouped else NotificationService.deliver_async
         )
+        return await without_content(deliver(notification_ids=params.notification_ids))
+
+    @activity.defn(name=DELIVER_RANGE_ACTIVITY)
+    async def deliver_range(self, params: BatchParams) -> dict[str, int]:
+        """Deliver the rows of a range, all but immediate ones; returns them by the status they came to."""
+        after = params.after
+        async with heartbeating():
+            return await without_content(
+                NotificationService.deliver_due_range_async(
+                    after=None if after is None else _keyset(after),
+                    last=_keyset(params.last),
+                    heartbeat=activity.heartbeat,
+                )
+            )
 
     @activity.defn(name=EXPIRE_ACTIVITY)
     async def expire_overdue(self) -> int:
         """End every row past `expires_at` that nobody is delivering; returns how many."""
-        return await _without_content(self._expire_all())
+        return await without_content(self._expire_all())
 
     @activity.defn(name=START_ACTIVITY)
     async def start_due(self, params: ScanParams) -> DuePage:
-        """Start an individual worker for each row of the next page that is due."""
-        return await _without_content(self._start_page(params.cursor))
+        """Start a worker for each row of the next page that is due, or one for all but the immediate ones.
+
+        The first page decides for the whole scan, by how many rows are due.
+        """
+        return await without_content(self._start_page(params.cursor))
 
     async def _expire_all(self) -> int:
         total = 0
@@ -68,68 +92,91 @@ class PushNotificationActivities:
                 return total
 
     async def _start_page(self, cursor: DueCursor | None) -> DuePage:
+        batched = await self._is_large() if cursor is None else cursor.batched
+        limit = BATCH_ROWS if batched else self._page_size
         after = None if cursor is None else (datetime.fromisoformat(cursor.due_at), cursor.notification_id)
         until = None if cursor is None else datetime.fromisoformat(cursor.until)
-        due = await NotificationService.due_page_async(after=after, until=until, limit=self._page_size)
-        rows = due.rows
-        free = asyncio.Semaphore(CONCURRENT_STARTS)
+        due = await NotificationService.due_page_async(after=after, until=until, limit=limit)
+        starts = [_individual(row) for row in due.rows if not batched or row.priority is Priority.IMMEDIATE]
+        others = [row for row in due.rows if batched and row.priority is not Priority.IMMEDIATE]
+        if others:
+            starts.append(_batch(others, cursor))
+        page = await _started(starts)
+        last = due.rows[-1] if len(due.rows) == limit else None
+        return page if last is None else replace(page, cursor=_cursor_after(last, due.until, batched=batched))
 
-        async def start(params: PushNotificationWorkerParams) -> bool:
-            async with free:
-                started = await ApplicationService.start_worker_async(
-                    cls=PushNotificationWorker, params=params
-                )
-                activity.heartbeat()
-                return started
-
-        outcomes = await asyncio.gather(
-            *(
-                start(
-                    PushNotificationWorkerParams(
-                        notification_id=row.notification_id,
-                        account_id=row.account_id,
-                        priority=row.priority.value,
-                    )
-                )
-                for row in rows
-            ),
-            return_exceptions=True,
-        )
-        refused = [each for each in outcomes if isinstance(each, BaseException)]
-        if refused and len(refused) == len(rows):
-            raise refused[0]
-        # One row that cannot be started must not keep all later ones from it; the next scan tries again.
-        if refused:
-            structlog.get_logger().warning("workers not started", action="scan.refused", rows=len(refused))
-        started = [each is True for each in outcomes]
-        last = rows[-1] if len(rows) == self._page_size else None
-        return DuePage(
-            started=sum(started),
-            reclaimed=sum(new and row.reclaimed for new, row in zip(started, rows, strict=True)),
-            already_running=len(rows) - sum(started) - len(refused),
-            cursor=None if last is None else _cursor_after(last, due.until),
-        )
+    async def _is_large(self) -> bool:
+        due = await NotificationService.due_count_async(limit=self._batch_threshold + 1)
+        return due > self._batch_threshold
 
 
-def _cursor_after(row: DueRow, until: datetime) -> DueCursor:
-    return DueCursor(
-        due_at=row.due_at.isoformat(), notification_id=row.notification_id, until=until.isoformat()
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """A worker to start for some rows."""
+
+    cls: WorkerClass
+    params: Any
+    rows: Sequence[DueRow]
+
+
+def _individual(row: DueRow) -> _Start:
+    params = PushNotificationWorkerParams(
+        notification_id=row.notification_id, account_id=row.account_id, priority=row.priority.value
+    )
+    return _Start(PushNotificationWorker, params, [row])
+
+
+def _batch(rows: Sequence[DueRow], cursor: DueCursor | None) -> _Start:
+    """For `rows` of the page that begins after `cursor`."""
+    after = None
+    if cursor is not None:
+        after = DueKey(due_at=cursor.due_at, notification_id=cursor.notification_id)
+    params = BatchParams(
+        first_id=rows[0].notification_id,
+        rows=len(rows),
+        after=after,
+        last=DueKey(due_at=rows[-1].due_at.isoformat(), notification_id=rows[-1].notification_id),
+    )
+    return _Start(PushNotificationBatchWorker, params, rows)
+
+
+async def _started(starts: Sequence[_Start]) -> DuePage:
+    """Start all, some at a time. Raises what refused them if that refused every one."""
+    free = asyncio.Semaphore(CONCURRENT_STARTS)
+
+    async def start(each: _Start) -> bool:
+        async with free:
+            started = await ApplicationService.start_worker_async(cls=each.cls, params=each.params)
+            activity.heartbeat()
+            return started
+
+    outcomes = await asyncio.gather(*(start(each) for each in starts), return_exceptions=True)
+    refused = [each for each in outcomes if isinstance(each, BaseException)]
+    if refused and len(refused) == len(starts):
+        raise refused[0]
+    # One that cannot be started must not keep all later ones from it; the next scan tries again.
+    if refused:
+        structlog.get_logger().warning("workers not started", action="scan.refused", workers=len(refused))
+    new = [each for each, outcome in zip(starts, outcomes, strict=True) if outcome is True]
+    running = [each for each, outcome in zip(starts, outcomes, strict=True) if outcome is False]
+    batches = sum(each.cls is PushNotificationBatchWorker for each in new)
+    return DuePage(
+        started=len(new) - batches,
+        reclaimed=sum(row.reclaimed for each in new for row in each.rows),
+        already_running=sum(len(each.rows) for each in running),
+        cursor=None,
+        batches=batches,
     )
 
 
-async def _without_content(work: Awaitable[ResultT]) -> ResultT:
-    """Let only codes reach Temporal's history: an exception's own text can hold content or addresses."""
-    try:
-        return await work
-    except ServiceError as error:
-        raise ApplicationError(error.code, type=error.code) from None
-    except Exception as error:  # noqa: BLE001 - raised again, without its text
-        name = type(error).__name__
-        structlog.get_logger().error(
-            "activity failed", action="activity.failed", error=name, frames=_frames(error)
-        )
-        raise ApplicationError(name, type=name) from None
+def _cursor_after(row: DueRow, until: datetime, *, batched: bool) -> DueCursor:
+    return DueCursor(
+        due_at=row.due_at.isoformat(),
+        notification_id=row.notification_id,
+        until=until.isoformat(),
+        batched=batched,
+    )
 
 
-def _frames(error: BaseException) -> list[str]:
-    return [f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+def _keyset(key: DueKey) -> tuple[datetime, str]:
+    return datetime.fromisoformat(key.due_at), key.notification_id

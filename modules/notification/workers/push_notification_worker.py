@@ -59,7 +59,7 @@ class PushNotificationWorker:
     async def run(self, params: PushNotificationWorkerParams) -> DeliveryReport:
         """Returns what the last round of attempts came to; raises ActivityError when it could not be made."""
         for _ in range(MAX_ROUNDS):
-            report = await self._deliver(params.notification_id)
+            report = await self._deliver(params)
             if report.retry_in_seconds is None or not self._stays(params, report):
                 break
             workflow.set_current_details(
@@ -78,16 +78,18 @@ class PushNotificationWorker:
             return False
         return params.priority == Priority.IMMEDIATE or report.status is Status.PROCESSING
 
-    async def _deliver(self, notification_id: str) -> DeliveryReport:
+    async def _deliver(self, params: PushNotificationWorkerParams) -> DeliveryReport:
         reports: list[DeliveryReport] = await workflow.execute_local_activity(
             DELIVER_ACTIVITY,
-            DeliverParams(notification_ids=[notification_id]),
+            DeliverParams(
+                notification_ids=[params.notification_id], grouped=params.priority != Priority.IMMEDIATE
+            ),
             result_type=list[DeliveryReport],
             start_to_close_timeout=DELIVER_TIMEOUT,
             schedule_to_close_timeout=GIVE_UP_AFTER,
             retry_policy=DELIVER_RETRY,
             local_retry_threshold=LOCAL_RETRY_THRESHOLD,
-            summary=f"push {notification_id}",
+            summary=f"push {params.notification_id}",
         )
         return reports[0]
 

@@ -69,8 +69,64 @@ def test_times_are_the_databases(accounts: Accounts) -> None:
     assert abs(account.created_at - real) < timedelta(minutes=1)
 
 
+def test_tags_are_kept_in_order_and_each_once(accounts: Accounts) -> None:
+    account = accounts.upsert_account(account_id="acc-1", tags=["gold", "beta", "gold"])
+    assert account.tags == ("beta", "gold")
+    assert accounts.get_account(account_id="acc-1") == account
+    assert accounts.upsert_account(account_id="acc-1").tags == ()
+
+
+def test_an_account_of_before_there_were_tags_has_none(
+    accounts: Accounts, mongodb_uri: str, database_name: str
+) -> None:
+    now = datetime.now(UTC)
+    with MongoClient[dict[str, object]](mongodb_uri) as client:
+        old = {"_id": "acc-1", "locale": "de", "time_zone": "UTC", "created_at": now, "updated_at": now}
+        client[database_name]["accounts"].insert_one(old)
+    assert accounts.get_account(account_id="acc-1").tags == ()
+    assert accounts.upsert_account(account_id="acc-1", tags=["beta"]).tags == ("beta",)
+
+
+@pytest.fixture
+async def crowd(accounts: Accounts) -> list[str]:
+    """Three recorded accounts and one that is not."""
+    await accounts.upsert_account_async(account_id="ana", locale="pt-BR", tags=["beta"])
+    await accounts.upsert_account_async(account_id="bob", tags=["gold", "beta"])
+    await accounts.upsert_account_async(account_id="carl", locale="de")
+    return ["ana", "bob", "carl", "dora"]
+
+
+@pytest.mark.parametrize(
+    ("locales", "tags", "found"),
+    [
+        ((), (), {"ana", "bob", "carl", "dora"}),
+        (("en",), (), {"bob", "dora"}),
+        (("de", "pt-BR"), (), {"ana", "carl"}),
+        (("en", "de"), (), {"bob", "carl", "dora"}),
+        ((), ("beta",), {"ana", "bob"}),
+        ((), ("gold", "none"), {"bob"}),
+        (("en", "de"), ("beta",), {"bob"}),
+        (("fr",), (), set()),
+    ],
+)
+async def test_accounts_match_by_locale_and_tag_and_unrecorded_ones_by_the_default_locale(
+    accounts: Accounts, crowd: list[str], locales: tuple[str, ...], tags: tuple[str, ...], found: set[str]
+) -> None:
+    assert await accounts.matching_async(account_ids=crowd, locales=locales, tags=tags) == found
+    assert await accounts.matching_async(account_ids=[], locales=locales, tags=tags) == set()
+
+
+async def test_every_account_has_a_locale(accounts: Accounts, crowd: list[str]) -> None:
+    locales = await accounts.locales_of_async(account_ids=crowd)
+    assert locales == {"ana": "pt-BR", "bob": "en", "carl": "de", "dora": "en"}
+
+
 def test_the_database_refuses_other_shapes(accounts: Accounts, mongodb_uri: str, database_name: str) -> None:
     with MongoClient[dict[str, object]](mongodb_uri) as client:
         collection = client[database_name]["accounts"]
         with pytest.raises(OperationFailure, match="validation"):
             collection.insert_one({"_id": "acc-1", "locale": "en"})
+        accounts.upsert_account(account_id="acc-1")
+        for tags in (["a", "a"], [7], "a", [f"t{number}" for number in range(51)]):
+            with pytest.raises(OperationFailure, match="validation"):
+                collection.update_one({"_id": "acc-1"}, {"$set": {"tags": tags}})

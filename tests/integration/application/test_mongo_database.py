@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -10,13 +11,14 @@ import pytest
 import time_machine
 from pydantic import SecretStr
 from pymongo import ASCENDING, IndexModel, MongoClient
-from pymongo.errors import OperationFailure, WriteError
+from pymongo.errors import WriteError
 
-from modules.application.errors import ConfigurationError, UnavailableError
+from modules.application.errors import ConfigurationError, StoreError, UnavailableError
 from modules.application.mongo_database import MongoDatabase
 from modules.application.repository import Repository, database_errors
 from modules.config.types import MongoSettings
 
+SECRET = "a-refused-value"
 NOWHERE = "mongodb://user:xyzzy@127.0.0.1:1/?replicaSet=rs0"
 
 
@@ -87,10 +89,12 @@ def test_an_address_that_is_none_is_a_configuration_error_without_the_password(u
     assert "xyzzy" not in f"{error.value}{error.value.__cause__}"
 
 
-async def test_what_the_database_refuses_for_good_is_raised_as_it_is(database: MongoDatabase) -> None:
-    with pytest.raises(OperationFailure):
+async def test_what_the_database_refuses_for_good_is_told_without_the_values(database: MongoDatabase) -> None:
+    await Things(database.database).ensure()
+    with pytest.raises(StoreError, match="121") as error:
         async with database_errors():
-            await database.database.command("noSuchCommand")
+            await database.database["things"].insert_one({"name": {"first": SECRET}})
+    assert SECRET not in "".join(traceback.format_exception(error.value))
 
 
 async def test_writes_go_to_a_majority(database: MongoDatabase) -> None:
@@ -116,5 +120,5 @@ async def test_a_collection_is_created_once_and_its_validator_brought_up_to_date
 
 async def test_an_index_that_became_another_is_not_passed_over(database: MongoDatabase) -> None:
     await Things(database.database).ensure()
-    with pytest.raises(OperationFailure):
+    with pytest.raises(StoreError):
         await OtherwiseIndexedThings(database.database).ensure()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,88 @@ async def test_a_failure_holds_for_a_while_and_is_then_tried_again(temporal_addr
             await gateway.client()
     let_failure_pass(gateway)
     assert await gateway.client()
+
+
+@dataclass
+class HeldHook:
+    """A hook that waits to be released."""
+
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+    clients: list[Client] = field(default_factory=list)
+
+    async def __call__(self, client: Client) -> None:
+        self.clients.append(client)
+        await self.released.wait()
+
+
+async def test_a_caller_waits_no_longer_than_it_said_and_the_connecting_goes_on(
+    temporal_address: str,
+) -> None:
+    gateway = TemporalGateway(settings(temporal_address), search_attributes=())
+    hook = HeldHook()
+    gateway.on_connected(hook)
+    patient = asyncio.create_task(gateway.client())
+    for _ in range(2):
+        with pytest.raises(TemporalUnavailableError, match="not connected within"):
+            await gateway.client(wait_seconds=0.05)
+    cancelled = asyncio.create_task(gateway.client())
+    await asyncio.wait({cancelled}, timeout=0.05)
+    cancelled.cancel()
+    hook.released.set()
+    assert await asyncio.wait_for(patient, 30) is await gateway.client()
+    assert hook.clients == [await gateway.client()], "connected once, for all of them"
+
+
+async def test_a_hook_that_succeeded_is_not_run_again(temporal_address: str) -> None:
+    gateway = TemporalGateway(settings(temporal_address), search_attributes=())
+    ran: list[str] = []
+
+    async def first(_: Client) -> None:
+        ran.append("first")
+
+    async def second(_: Client) -> None:
+        ran.append("second")
+        if ran.count("second") == 1:
+            raise TemporalUnavailableError("not yet")
+
+    gateway.on_connected(first)
+    gateway.on_connected(second)
+    with pytest.raises(TemporalUnavailableError, match="not yet"):
+        await gateway.client()
+    let_failure_pass(gateway)
+    await gateway.client()
+    assert ran == ["first", "second", "second"]
+
+
+async def test_who_waits_is_told_when_connecting_is_ended(temporal_address: str) -> None:
+    gateway = TemporalGateway(settings(temporal_address), search_attributes=())
+    hook = HeldHook()
+    gateway.on_connected(hook)
+    waiting = asyncio.create_task(gateway.client())
+    await asyncio.wait({waiting}, timeout=0.05)
+    await gateway.stop_connecting()
+    with pytest.raises(TemporalUnavailableError, match="ended"):
+        await asyncio.wait_for(waiting, 10)
+
+
+async def test_a_renewed_connection_takes_the_old_ones_place_once_it_is_used(temporal_address: str) -> None:
+    gateway = TemporalGateway(settings(temporal_address), search_attributes=())
+    old = await gateway.client()
+    used: list[Client] = []
+
+    async def use(client: Client) -> None:
+        assert await gateway.client() is old
+        used.append(client)
+
+    async def fail(_: Client) -> None:
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        await gateway.renew(fail)
+    assert await gateway.client() is old
+    await gateway.renew(use)
+    assert [await gateway.client()] == used
+    assert used != [old]
 
 
 async def test_a_missing_certificate_names_the_file(tmp_path: Path) -> None:

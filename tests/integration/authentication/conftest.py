@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
@@ -16,7 +15,7 @@ from modules.application.errors import ServiceError
 from modules.application.event_loop_thread import EventLoopThread
 from modules.application.mongo_database import MongoDatabase
 from modules.authentication.authentication_service import AuthenticationService
-from modules.config.types import MongoSettings, OneTimePasswordSettings
+from modules.config.types import OneTimePasswordSettings
 from modules.notification.types import SendPushParams
 
 Document = dict[str, Any]
@@ -54,27 +53,6 @@ class Outbox:
 @pytest.fixture
 def outbox() -> Outbox:
     return Outbox()
-
-
-@pytest.fixture
-def loop_thread() -> Iterator[EventLoopThread]:
-    thread = EventLoopThread("test")
-    yield thread
-    thread.stop()
-
-
-@pytest.fixture
-def database(mongodb_uri: str, database_name: str, loop_thread: EventLoopThread) -> Iterator[MongoDatabase]:
-    opened = MongoDatabase(
-        MongoSettings(
-            uri=SecretStr(mongodb_uri),
-            database=database_name,
-            server_selection_timeout_seconds=5,
-            operation_timeout_seconds=20,
-        )
-    )
-    yield opened
-    loop_thread.run(opened.close())
 
 
 @pytest.fixture

@@ -6,37 +6,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
 from modules.application.event_loop_thread import EventLoopThread
 from modules.application.mongo_database import MongoDatabase
-from modules.config.types import MongoSettings
 from modules.device_token.device_token_service import DeviceTokenService
 
 Document = dict[str, Any]
-
-
-@pytest.fixture
-def loop_thread() -> Iterator[EventLoopThread]:
-    thread = EventLoopThread("test")
-    yield thread
-    thread.stop()
-
-
-@pytest.fixture
-def database(mongodb_uri: str, database_name: str, loop_thread: EventLoopThread) -> Iterator[MongoDatabase]:
-    opened = MongoDatabase(
-        MongoSettings(
-            uri=SecretStr(mongodb_uri),
-            database=database_name,
-            server_selection_timeout_seconds=5,
-            operation_timeout_seconds=20,
-        )
-    )
-    yield opened
-    loop_thread.run(opened.close())
 
 
 @pytest.fixture

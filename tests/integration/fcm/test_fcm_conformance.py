@@ -21,7 +21,7 @@ from modules.notification.internals.channels.fcm.firebase_errors import firebase
 from modules.notification.internals.channels.fcm.message_builder import build_message
 from modules.notification.internals.channels.fcm.message_encoder import ANY_TARGET, EncodedMessage
 from modules.notification.internals.channels.fcm.transport import FcmTransport
-from modules.notification.types import AndroidOptions, ApnsOptions, PushTarget, WebPushOptions
+from modules.notification.types import AndroidOptions, ApnsOptions, BroadcastKind, PushTarget, WebPushOptions
 from tests.integration.fcm.conftest import MakeService
 from tests.support.fcm_errors import bad_request, fcm_error, quota_failure
 from tests.support.fcm_factories import make_params, make_payload, make_targets
@@ -144,7 +144,7 @@ def test_a_dry_run_is_said_in_the_same_way(
 ) -> None:
     notification = messaging.Notification(title="check")
     message = messaging.Message(notification=notification, fid=ANY_TARGET)
-    body = EncodedMessage(message, validate_only=True).body_for("topic", "news")
+    body = EncodedMessage(message, validate_only=True).body_for(BroadcastKind.TOPIC, "news")
     asyncio.run(send(fcm, tls, body))
     theirs(firebase, dry_run=True, notification=notification, topic="news")
     assert json.loads(fcm.requests[0].body) == json.loads(sends(token_server)[0].body)

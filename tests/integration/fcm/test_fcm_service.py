@@ -20,8 +20,8 @@ from modules.notification.errors import (
     ProviderRefusedError,
     ProviderUnavailableError,
 )
-from modules.notification.types import Outcome, TargetAction, TargetResult, ThrottleScope
-from tests.integration.fcm.conftest import MakeService
+from modules.notification.types import Outcome, TargetAction, ThrottleScope
+from tests.integration.fcm.conftest import MakeService, outcomes
 from tests.support.fcm_errors import fcm_error, quota_failure
 from tests.support.fcm_factories import make_params, make_payload, make_target, make_targets
 from tests.support.fcm_files import TlsFiles, write_service_account
@@ -36,15 +36,11 @@ from tests.support.fcm_socket import (
     reset,
     silence,
 )
-from tests.support.fcm_token_server import Posted, TokenServer, granting, refusing
+from tests.support.fcm_token_server import Posted, TokenServer, granting
 
 
 def by_address(reactions: dict[str, Reaction]) -> Callable[[Received], Reaction]:
     return lambda received: reactions.get(received.address, accept)
-
-
-def outcomes(results: tuple[TargetResult, ...]) -> list[Outcome]:
-    return [result.outcome for result in results]
 
 
 async def test_each_device_gets_its_own_answer_in_order(fcm: FcmSocket, make_service: MakeService) -> None:
@@ -217,7 +213,6 @@ async def test_each_app_sends_for_its_own_project(
         "outlet": FcmAppSettings(credentials_path=shop, project_id="outlet"),
     }
     service = make_service(apps=apps)
-    assert service.app_ids == ("default", "shop", "outlet")
     targets = [make_target(1), make_target(2, app_id="shop"), make_target(3, app_id="outlet")]
     result = await service.send_push(targets, make_payload())
     assert len(result.accepted) == 3
@@ -232,66 +227,6 @@ async def test_each_app_sends_for_its_own_project(
 
 def decode_segment(segment: str) -> bytes:
     return base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
-
-
-async def test_without_a_token_nothing_is_sent(
-    fcm: FcmSocket, make_service: MakeService, token_server: TokenServer
-) -> None:
-    token_server.answer = lambda _: refusing("invalid_grant")
-    result = await make_service().send_push(make_targets(3), make_payload())
-    assert outcomes(result.results) == [Outcome.MISCONFIGURED] * 3
-    assert "invalid_grant" in result.results[0].classification.reason
-    assert fcm.requests == []
-    assert len(token_server.posted) == 1, "one refusal serves all targets"
-
-
-async def test_a_token_server_out_of_reach_costs_only_time(
-    fcm: FcmSocket, make_service: MakeService, tmp_path: Path
-) -> None:
-    path = write_service_account(tmp_path / "lost.json", "https://127.0.0.1:1/token")
-    result = await make_service(credentials_path=path).send_push(make_targets(2), make_payload())
-    assert outcomes(result.results) == [Outcome.TRANSIENT] * 2
-    assert result.results[0].classification.code == "TOKEN_SERVER_UNREACHABLE"
-    assert result.results[0].classification.min_backoff_seconds == 1
-    assert fcm.requests == []
-
-
-async def test_a_token_fcm_refuses_is_replaced_once(
-    fcm: FcmSocket, make_service: MakeService, token_server: TokenServer
-) -> None:
-    tokens = iter(["revoked", "fresh"])
-    token_server.answer = lambda _: granting(next(tokens))
-
-    def react(received: Received) -> Reaction:
-        revoked = received.headers["authorization"] == "Bearer revoked"
-        return answering(401, fcm_error(401, "UNAUTHENTICATED")) if revoked else accept
-
-    fcm.react = react
-    result = await make_service().send_push(make_targets(20), make_payload())
-    assert len(result.accepted) == 20
-    assert len(token_server.posted) == 2, "one replacement serves all who were refused"
-
-
-async def test_a_token_that_is_refused_again_is_misconfigured(
-    fcm: FcmSocket, make_service: MakeService, token_server: TokenServer
-) -> None:
-    fcm.react = lambda _: answering(401, fcm_error(401, "UNAUTHENTICATED"))
-    service = make_service()
-    for _ in range(2):
-        result = await service.send_push(make_targets(10), make_payload())
-        assert outcomes(result.results) == [Outcome.MISCONFIGURED] * 10
-        assert {entry.classification.code for entry in result.results} == {"UNAUTHENTICATED"}
-    assert len(token_server.posted) == 2, "the token server is not asked again and again"
-    assert len(fcm.requests) <= 40
-
-
-async def test_apns_trouble_does_not_cost_a_token(
-    fcm: FcmSocket, make_service: MakeService, token_server: TokenServer
-) -> None:
-    fcm.react = lambda _: answering(401, fcm_error(401, "UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR"))
-    result = await make_service().send_push([make_target()], make_payload())
-    assert result.results[0].classification.code == "THIRD_PARTY_AUTH_ERROR"
-    assert (len(fcm.requests), len(token_server.posted)) == (1, 1)
 
 
 async def test_a_device_that_cannot_be_addressed_fails_by_itself(

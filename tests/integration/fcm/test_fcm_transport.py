@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import pytest_asyncio
-from h2.errors import ErrorCodes
 
 from modules.notification.errors import ProviderConfigurationError
 from modules.notification.internals.channels.fcm.answer import FailureKind, FcmResponse, SendFailure
-from modules.notification.internals.channels.fcm.transport import MAX_RESPONSE_BYTES, FcmTransport
+from modules.notification.internals.channels.fcm.transport import MAX_RESPONSE_BYTES
+from tests.integration.fcm.conftest import BODY, MakeTransport, failure_kind, post
 from tests.support.fcm_files import LOOPBACK, TlsFiles, write_tls_files
 from tests.support.fcm_socket import (
     ACCEPTED_NAME,
@@ -22,41 +20,13 @@ from tests.support.fcm_socket import (
     FcmSocket,
     Reaction,
     Received,
-    abort,
     accept,
     answering,
-    cut_short,
     dribble,
     flood,
-    go_away,
-    go_away_and_abort,
-    reset,
     silence,
 )
 from tests.support.tcp_relay import TcpRelay
-
-MakeTransport = Callable[..., FcmTransport]
-BODY = b'{"message":{"token":"t"}}'
-
-
-@pytest_asyncio.fixture
-async def make_transport(fcm: FcmSocket, tls: TlsFiles) -> AsyncIterator[MakeTransport]:
-    transports: list[FcmTransport] = []
-
-    def make(**over: Any) -> FcmTransport:
-        settings: dict[str, Any] = {
-            "endpoint": fcm.endpoint,
-            "ca_file": tls.ca_file,
-            "connect_timeout_seconds": 5.0,
-            "request_timeout_seconds": 10.0,
-            "max_concurrent_requests": 100,
-        }
-        transports.append(FcmTransport(**{**settings, **over}))
-        return transports[-1]
-
-    yield make
-    for transport in transports:
-        await transport.close()
 
 
 @pytest.fixture
@@ -64,21 +34,6 @@ def silent_listener() -> Iterator[str]:
     """Accepts TCP connections and never says a word."""
     with socket.create_server((LOOPBACK, 0)) as listener:
         yield f"https://{LOOPBACK}:{listener.getsockname()[1]}"
-
-
-async def post(transport: FcmTransport) -> FcmResponse | SendFailure:
-    return await transport.post(project_id="demo-project", token="secret-token", body=BODY)
-
-
-def failure_kind(answer: FcmResponse | SendFailure) -> FailureKind:
-    assert isinstance(answer, SendFailure)
-    return answer.kind
-
-
-def first_then_accept(reaction: Reaction) -> Callable[[Received], Reaction]:
-    """The first request meets the reaction, all later ones are accepted."""
-    reactions = [reaction]
-    return lambda _: reactions.pop() if reactions else accept
 
 
 async def test_a_request_looks_like_one_of_firebase_admin(
@@ -116,70 +71,6 @@ async def test_no_status_is_retried_or_followed(
     assert isinstance(answer, FcmResponse)
     assert (answer.status, answer.body, answer.headers["retry-after"]) == (status, b"{}", "1")
     assert len(fcm.requests) == 1
-
-
-@pytest.mark.parametrize(
-    ("reaction", "kind"),
-    [
-        (abort, FailureKind.CONNECTION_LOST),
-        (cut_short, FailureKind.CONNECTION_LOST),
-        (go_away(processed=True), FailureKind.CONNECTION_LOST),
-        (go_away_and_abort, FailureKind.CONNECTION_LOST),
-        (reset(ErrorCodes.INTERNAL_ERROR), FailureKind.CONNECTION_LOST),
-        (reset(ErrorCodes.CANCEL), FailureKind.CONNECTION_LOST),
-        (reset(ErrorCodes.ENHANCE_YOUR_CALM), FailureKind.CONNECTION_LOST),
-    ],
-)
-async def test_what_may_have_been_taken_is_lost_and_not_repeated(
-    reaction: Reaction, kind: FailureKind, fcm: FcmSocket, make_transport: MakeTransport
-) -> None:
-    fcm.react = first_then_accept(reaction)
-    transport = make_transport()
-    assert failure_kind(await post(transport)) is kind
-    assert len(fcm.requests) == 1
-    assert isinstance(await post(transport), FcmResponse), "the next request gets through"
-
-
-@pytest.mark.parametrize("reaction", [reset(ErrorCodes.REFUSED_STREAM), go_away(processed=False)])
-async def test_only_what_the_server_left_unread_is_sent_again(
-    reaction: Reaction, fcm: FcmSocket, make_transport: MakeTransport
-) -> None:
-    fcm.react = first_then_accept(reaction)
-    answer = await post(make_transport())
-    assert isinstance(answer, FcmResponse)
-    assert answer.status == 200
-    assert len(fcm.requests) == 2
-
-
-@pytest.mark.parametrize("reaction", [reset(ErrorCodes.REFUSED_STREAM), go_away(processed=False)])
-async def test_what_is_left_unread_again_and_again_was_not_sent(
-    reaction: Reaction, fcm: FcmSocket, make_transport: MakeTransport
-) -> None:
-    fcm.react = lambda _: reaction
-    assert failure_kind(await post(make_transport())) is FailureKind.STREAM_REFUSED
-
-
-async def test_a_goaway_in_the_middle_of_a_batch_sends_each_message_once(
-    fcm: FcmSocket, make_transport: MakeTransport
-) -> None:
-    accepted: list[str] = []
-
-    def react(received: Received) -> Reaction:
-        def answer(exchange: Exchange) -> None:
-            accepted.append(received.address)
-            accept(exchange)
-            if exchange.stream_id == 99:
-                exchange.protocol.say_goodbye(exchange.stream_id)
-
-        return answer
-
-    fcm.react = react
-    transport = make_transport(max_concurrent_requests=40)
-    bodies = [b'{"message":{"token":"%d"}}' % number for number in range(400)]
-    answers = await asyncio.gather(*(transport.post(project_id="p", token="t", body=body) for body in bodies))
-    assert all(isinstance(answer, FcmResponse) for answer in answers)
-    assert sorted(accepted, key=int) == [str(number) for number in range(400)]
-    assert fcm.connections == 8
 
 
 async def test_a_silent_server_meets_the_deadline(fcm: FcmSocket, make_transport: MakeTransport) -> None:

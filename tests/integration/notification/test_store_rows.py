@@ -315,6 +315,14 @@ class TestRead:
         }
         assert str(held.id) not in {row.notification_id for row in page}
 
+    async def test_due_rows_are_counted_up_to_the_limit(
+        self, reader: PushNotificationReader, rows: Collection[Document]
+    ) -> None:
+        assert await reader.due_count(limit=5) == 0
+        later = make_document(due_at=datetime.now(UTC) + timedelta(hours=1))
+        rows.insert_many([*(make_document(due_at=datetime.now(UTC) - PAST) for _ in range(7)), later])
+        assert [await reader.due_count(limit=limit) for limit in (5, 7, 100)] == [5, 7, 7]
+
     async def test_a_scan_sees_nothing_that_became_due_after_it_began(
         self, reader: PushNotificationReader, rows: Collection[Document]
     ) -> None:

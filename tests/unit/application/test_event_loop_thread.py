@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from modules.application.errors import ServiceError
+from modules.application import event_loop_thread
+from modules.application.errors import ApplicationClosedError, ServiceError
 from modules.application.event_loop_thread import EventLoopThread
 
 
@@ -113,3 +115,76 @@ def test_stopping_cancels_what_runs_and_may_be_repeated() -> None:
     assert stopped.is_set()
     assert task.cancelled()
     assert "short-lived" not in {each.name for each in threading.enumerate()}
+
+
+class Stubborn:
+    """Work that goes on, whatever cancels it, until it is released."""
+
+    def __init__(self) -> None:
+        self.started = threading.Event()
+        self.asked_to_end = threading.Event()
+        self.released = asyncio.Event()
+
+    async def work(self) -> None:
+        self.started.set()
+        while not self.released.is_set():
+            try:
+                await self.released.wait()
+            except asyncio.CancelledError:
+                self.asked_to_end.set()
+
+
+def in_background(pool: ThreadPoolExecutor, stubborn: Stubborn, thread: EventLoopThread) -> Future[None]:
+    waiting = pool.submit(thread.run, stubborn.work())
+    assert stubborn.started.wait(10)
+    return waiting
+
+
+async def test_a_call_that_lands_while_the_loop_stops_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_loop_thread, "STOP_SECONDS", 60.0)
+    thread = EventLoopThread("stopping")
+    stubborn = Stubborn()
+    with ThreadPoolExecutor() as pool:
+        waiting = in_background(pool, stubborn, thread)
+        stopping = pool.submit(thread.stop)
+        assert stubborn.asked_to_end.wait(10)
+        with pytest.raises(ApplicationClosedError):
+            thread.run(thread_name())
+        with pytest.raises(ApplicationClosedError):
+            await thread.call(thread_name)
+        thread._loop.call_soon_threadsafe(stubborn.released.set)
+        stopping.result(10)
+        waiting.result(10)
+    with pytest.raises(ApplicationClosedError):
+        thread.run(thread_name())
+
+
+def test_who_waits_for_work_that_outlives_the_loop_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_loop_thread, "STOP_SECONDS", 0.01)
+    thread = EventLoopThread("left-behind")
+    stubborn = Stubborn()
+    with ThreadPoolExecutor() as pool:
+        waiting = in_background(pool, stubborn, thread)
+        thread.stop()
+        with pytest.raises(ApplicationClosedError):
+            waiting.result(10)
+
+
+async def test_who_waits_for_work_that_the_stop_cancels_is_told() -> None:
+    thread = EventLoopThread("cut-off")
+    started = asyncio.Event()
+    here = asyncio.get_running_loop()
+
+    async def work() -> None:
+        here.call_soon_threadsafe(started.set)
+        await asyncio.Event().wait()
+
+    plain = asyncio.create_task(asyncio.to_thread(thread.run, work()))
+    await started.wait()
+    started.clear()
+    under_another_loop = asyncio.create_task(thread.call(work))
+    await started.wait()
+    await asyncio.to_thread(thread.stop)
+    for waiting in (plain, under_another_loop):
+        with pytest.raises(ApplicationClosedError):
+            await waiting

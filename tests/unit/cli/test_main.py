@@ -18,7 +18,7 @@ from modules.cli.exit_codes import ExitCode
 SECRET = "a-token-that-must-not-be-shown"
 COMMANDS = {
     *("bootstrap", "up", "worker", "device", "preference", "send", "show", "list", "scan", "cancel", "otp"),
-    "doctor",
+    *("doctor", "campaign"),
 }
 
 
@@ -78,6 +78,9 @@ def test_an_unexpected_error_shows_its_type_alone(
         ["show"],
         ["device", "add", "--account", "a", "--platform", "toaster", "--token", "t"],
         ["list", "--account", "a", "--limit", "many"],
+        ["worker", "--processes", "0"],
+        ["campaign", "send", "--key", "k"],
+        ["campaign", "rate", "id"],
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(
@@ -134,6 +137,7 @@ def test_help_names_every_command() -> None:
         *(["bootstrap"], ["up"], ["worker"], ["send"], ["show"], ["list"], ["scan"], ["cancel"], ["doctor"]),
         *(["device", "add"], ["device", "list"], ["device", "remove"], ["otp", "send"], ["otp", "verify"]),
         *(["preference", "set"], ["preference", "show"], []),
+        *(["campaign", name] for name in ("send", "show", "list", "pause", "resume", "cancel", "rate")),
     ],
 )
 def test_every_command_takes_json(path: list[str]) -> None:

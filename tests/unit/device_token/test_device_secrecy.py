@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import traceback
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from bson import ObjectId
 from pydantic import ValidationError
-from pymongo.errors import DuplicateKeyError, ExecutionTimeout, OperationFailure
 
-from modules.application.errors import UnavailableError
-from modules.device_token.errors import DeviceStoreError
 from modules.device_token.internals.store.device_model import DeviceModel
-from modules.device_token.internals.store.device_repository import device_store_errors
 
 ADDRESS = "the-secret-address"
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
@@ -49,23 +44,3 @@ def test_a_broken_document_does_not_show_it() -> None:
     with pytest.raises(ValidationError) as broken:
         DeviceModel.model_validate(make_document(address=[ADDRESS], unknown=ADDRESS))
     assert ADDRESS not in str(broken.value)
-
-
-@pytest.mark.parametrize(
-    "refusal",
-    [
-        DuplicateKeyError(f"E11000 dup key: {{ address: {ADDRESS} }}", 11000, {"keyValue": ADDRESS}),
-        OperationFailure("Document failed validation", 121, {"errInfo": {"consideredValue": ADDRESS}}),
-    ],
-)
-async def test_what_mongodb_refuses_is_told_without_it(refusal: OperationFailure) -> None:
-    with pytest.raises(DeviceStoreError, match=str(refusal.code)) as told:
-        async with device_store_errors():
-            raise refusal
-    assert ADDRESS not in "".join(traceback.format_exception(told.value))
-
-
-async def test_an_unreachable_database_is_still_told_as_that() -> None:
-    with pytest.raises(UnavailableError):
-        async with device_store_errors():
-            raise ExecutionTimeout("too long", 50)

@@ -9,6 +9,7 @@ import pytest
 
 from modules.application.errors import ConfigurationError
 from modules.config.config_service import ConfigService
+from modules.notification.errors import ProviderConfigurationError
 from modules.notification.internals.channels.port import PushChannel
 from modules.notification.internals.channels.registry import CHANNELS, Provider, create_channel
 from modules.notification.internals.fcm_service import FCMService
@@ -48,9 +49,13 @@ def test_every_provider_is_registered() -> None:
     assert set(CHANNELS) == set(Provider)
 
 
-def test_making_a_channel_reads_nothing() -> None:
-    settings = SETTINGS.fcm.model_copy(
-        update={"credentials_path": Path("/nowhere"), "ca_file": Path("/nowhere")}
-    )
-    assert FCMService(settings=settings).app_ids == ("default",)
-    assert FCMService(settings=settings.model_copy(update={"credentials_path": None})).app_ids == ()
+async def test_making_a_channel_reads_nothing() -> None:
+    service = FCMService(settings=SETTINGS.fcm.model_copy(update={"ca_file": Path("/nowhere")}))
+    with pytest.raises(ProviderConfigurationError, match="fcm_ca_file_invalid"):
+        await service.check_credentials()
+
+
+async def test_without_credentials_there_is_no_app() -> None:
+    service = FCMService(settings=SETTINGS.fcm.model_copy(update={"credentials_path": None}))
+    with pytest.raises(ProviderConfigurationError, match="fcm_app_unknown"):
+        await service.check_credentials()

@@ -7,15 +7,25 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    multiple,
+    rule,
+)
 
-from modules.notification.internals.circuit_breaker import BreakerState, CircuitBreaker
+from modules.notification.internals.circuit_breaker import Admission, BreakerState, CircuitBreaker
 from modules.notification.types import Classification, Outcome, TargetResult, ThrottleScope
 
 THRESHOLD = 3
 COOLDOWN = 30.0
 FAILURES = (Outcome.TRANSIENT, Outcome.UNKNOWN)
 ANSWERS = (Outcome.ACCEPTED, Outcome.PERMANENT, Outcome.TARGET_DEAD)
+# A send that was admitted while the breaker was closed.
+ORDINARY = Admission(1)
 
 
 def result(outcome: Outcome, **over: Any) -> TargetResult:
@@ -31,16 +41,20 @@ def make_breaker() -> CircuitBreaker:
     return CircuitBreaker(failure_threshold=THRESHOLD, cooldown_seconds=COOLDOWN)
 
 
+def not_attempted(outcome: Outcome) -> TargetResult:
+    return result(outcome, attempted=False)
+
+
 def opened(now: float = 0.0) -> CircuitBreaker:
     breaker = make_breaker()
-    breaker.record(result(Outcome.MISCONFIGURED), now)
+    breaker.record(result(Outcome.MISCONFIGURED), now, ORDINARY)
     return breaker
 
 
 @pytest.mark.parametrize("outcome", FAILURES)
 def test_opens_exactly_at_the_threshold(outcome: Outcome) -> None:
     breaker = make_breaker()
-    said = [breaker.record(result(outcome), 0.0) for _ in range(THRESHOLD)]
+    said = [breaker.record(result(outcome), 0.0, ORDINARY) for _ in range(THRESHOLD)]
     assert said == [False] * (THRESHOLD - 1) + [True]
     assert breaker.state(0.0) is BreakerState.OPEN
 
@@ -49,73 +63,134 @@ def test_opens_exactly_at_the_threshold(outcome: Outcome) -> None:
 def test_an_answer_starts_the_count_again(answer: Outcome) -> None:
     breaker = make_breaker()
     for outcome in (*[Outcome.TRANSIENT] * (THRESHOLD - 1), answer, *[Outcome.TRANSIENT] * (THRESHOLD - 1)):
-        breaker.record(result(outcome), 0.0)
+        breaker.record(result(outcome), 0.0, ORDINARY)
     assert breaker.state(0.0) is BreakerState.CLOSED
 
 
 def test_a_refused_credential_opens_at_once() -> None:
-    assert make_breaker().record(result(Outcome.MISCONFIGURED), 0.0)
+    assert make_breaker().record(result(Outcome.MISCONFIGURED), 0.0, ORDINARY)
 
 
 def test_one_probe_goes_out_after_the_cooldown() -> None:
     breaker = opened()
-    assert breaker.admit(10, COOLDOWN - 0.001) == 0
-    assert [breaker.admit(10, COOLDOWN) for _ in range(3)] == [1, 0, 0]
+    assert breaker.admit(10, COOLDOWN - 0.001).count == 0
+    assert [breaker.admit(10, COOLDOWN).count for _ in range(3)] == [1, 0, 0]
 
 
 def test_nothing_wanted_uses_up_no_probe() -> None:
     breaker = opened()
-    assert breaker.admit(0, COOLDOWN) == 0
-    assert breaker.admit(1, COOLDOWN) == 1
+    assert breaker.admit(0, COOLDOWN).count == 0
+    assert breaker.admit(1, COOLDOWN).count == 1
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_a_probe_that_is_answered_closes(answer: Outcome) -> None:
     breaker = opened()
-    breaker.admit(1, COOLDOWN)
-    breaker.record(result(answer), COOLDOWN)
-    assert breaker.admit(7, COOLDOWN) == 7
+    breaker.record(result(answer), COOLDOWN, breaker.admit(1, COOLDOWN))
+    assert breaker.admit(7, COOLDOWN).count == 7
 
 
 @pytest.mark.parametrize("outcome", [*FAILURES, Outcome.MISCONFIGURED])
 def test_a_probe_that_fails_opens_for_another_cooldown(outcome: Outcome) -> None:
     breaker = opened()
-    breaker.admit(1, COOLDOWN)
-    assert not breaker.record(result(outcome), COOLDOWN), "it was not closed, so this is no news"
-    assert breaker.admit(1, 2 * COOLDOWN - 0.001) == 0
-    assert breaker.admit(1, 2 * COOLDOWN) == 1
+    probe = breaker.admit(1, COOLDOWN)
+    assert not breaker.record(result(outcome), COOLDOWN, probe), "it was not closed, so this is no news"
+    assert breaker.admit(1, 2 * COOLDOWN - 0.001).count == 0
+    assert breaker.admit(1, 2 * COOLDOWN).count == 1
 
 
-def test_an_abandoned_probe_may_be_made_by_another() -> None:
+def test_a_probe_given_back_may_be_made_by_another() -> None:
     breaker = opened()
-    breaker.admit(1, COOLDOWN)
-    breaker.abandon_probe()
-    assert breaker.admit(1, COOLDOWN) == 1
+    assert breaker.give_back(breaker.admit(1, COOLDOWN))
+    assert breaker.admit(1, COOLDOWN).count == 1
+
+
+def test_only_the_probes_own_admission_gives_it_back() -> None:
+    breaker = make_breaker()
+    ordinary = breaker.admit(1, 0.0)
+    breaker.record(result(Outcome.MISCONFIGURED), 0.0, breaker.admit(1, 0.0))
+    probe = breaker.admit(1, COOLDOWN)
+    assert not breaker.give_back(ordinary)
+    assert not breaker.give_back(Admission(1)), "nor one that looks like it"
+    assert breaker.admit(1, COOLDOWN).count == 0
+    assert breaker.give_back(probe)
+    assert breaker.admit(1, COOLDOWN).count == 1
+
+
+@pytest.mark.parametrize(
+    "answer", [result(Outcome.TRANSIENT), result(Outcome.MISCONFIGURED), project_pause(1.0)]
+)
+def test_what_an_ordinary_send_is_told_lets_no_second_probe_out(answer: TargetResult) -> None:
+    breaker = make_breaker()
+    ordinary = breaker.admit(1, 0.0)
+    breaker.record(result(Outcome.MISCONFIGURED), 0.0, ORDINARY)
+    assert breaker.admit(1, COOLDOWN).count == 1
+    breaker.record(answer, COOLDOWN, ordinary)
+    assert breaker.admit(1, 2 * COOLDOWN).count == 0
+
+
+def test_a_probe_that_fails_after_another_answer_closed_is_one_failure_of_many() -> None:
+    breaker = make_breaker()
+    ordinary = breaker.admit(1, 0.0)
+    breaker.record(result(Outcome.MISCONFIGURED), 0.0, ORDINARY)
+    probe = breaker.admit(1, COOLDOWN)
+    breaker.record(result(Outcome.ACCEPTED), COOLDOWN, ordinary)
+    assert not breaker.record(result(Outcome.TRANSIENT), COOLDOWN, probe)
+    assert breaker.state(COOLDOWN) is BreakerState.CLOSED
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_what_was_not_attempted_opens_nothing(outcome: Outcome) -> None:
+    breaker = make_breaker()
+    for _ in range(THRESHOLD):
+        assert not breaker.record(not_attempted(outcome), 0.0, ORDINARY)
+    assert breaker.state(0.0) is BreakerState.CLOSED
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_what_was_not_attempted_does_not_start_the_count_again(outcome: Outcome) -> None:
+    breaker = make_breaker()
+    for _ in range(THRESHOLD - 1):
+        breaker.record(result(Outcome.TRANSIENT), 0.0, ORDINARY)
+    breaker.record(not_attempted(outcome), 0.0, ORDINARY)
+    assert breaker.record(result(Outcome.TRANSIENT), 0.0, ORDINARY)
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_a_probe_that_was_not_attempted_is_given_back_and_closes_nothing(outcome: Outcome) -> None:
+    breaker = opened()
+    breaker.record(not_attempted(outcome), COOLDOWN, breaker.admit(1, COOLDOWN))
+    assert breaker.state(COOLDOWN) is BreakerState.HALF_OPEN
+    assert breaker.admit(5, COOLDOWN).count == 1
 
 
 def test_a_project_pause_holds_everything_for_as_long_as_it_says() -> None:
     breaker = make_breaker()
-    assert not breaker.record(project_pause(60.0), 0.0)
-    assert breaker.admit(5, 59.9) == 0
+    assert not breaker.record(project_pause(60.0), 0.0, ORDINARY)
+    assert breaker.admit(5, 59.9).count == 0
     assert breaker.refusal(20.0).retry_after_seconds == pytest.approx(40.0)
-    assert breaker.admit(5, 60.0) == 5
+    assert breaker.admit(5, 60.0).count == 5
 
 
 def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
     breaker = make_breaker()
-    breaker.record(project_pause(60.0), 0.0)
-    breaker.record(project_pause(5.0), 0.0)
-    assert breaker.admit(1, 30.0) == 0
+    breaker.record(project_pause(60.0), 0.0, ORDINARY)
+    breaker.record(project_pause(5.0), 0.0, ORDINARY)
+    assert breaker.admit(1, 30.0).count == 0
 
 
 def test_a_device_quota_pauses_nobody() -> None:
     breaker = make_breaker()
-    breaker.record(result(Outcome.THROTTLED, scope=ThrottleScope.DEVICE, retry_after_seconds=60.0), 0.0)
-    assert breaker.admit(5, 0.0) == 5
+    breaker.record(
+        result(Outcome.THROTTLED, scope=ThrottleScope.DEVICE, retry_after_seconds=60.0), 0.0, ORDINARY
+    )
+    assert breaker.admit(5, 0.0).count == 5
 
 
 class Breaker(RuleBasedStateMachine):
     """Sends in flight, answers in any order, time that only goes forward."""
+
+    in_flight = Bundle("in_flight")
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,65 +199,74 @@ class Breaker(RuleBasedStateMachine):
         self.failures_in_a_row = 0
         self.paused_until = 0.0
         self.open_until: float | None = None
-        self.probe_is_out = False
-        self.in_flight = 0
+        self.probe: Admission | None = None
 
     def is_closed(self) -> bool:
         return self.open_until is None and self.now >= self.paused_until
+
+    def ends(self, send: Admission) -> bool:
+        """Whether it was the probe that ended."""
+        if send is not self.probe:
+            return False
+        self.probe = None
+        return True
 
     @rule(seconds=st.sampled_from([0.1, 1.0, COOLDOWN / 2, COOLDOWN]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
 
-    @rule(wanted=st.integers(0, 5))
-    def ask(self, wanted: int) -> None:
-        admitted = self.breaker.admit(wanted, self.now)
+    @rule(target=in_flight, wanted=st.integers(0, 5))
+    def ask(self, wanted: int) -> MultipleResults[Admission]:
+        admission = self.breaker.admit(wanted, self.now)
         if self.now < self.paused_until:
-            assert admitted == 0
+            assert admission.count == 0
         elif self.open_until is None:
-            assert admitted == wanted
+            assert admission.count == wanted
         elif self.now < self.open_until:
-            assert admitted == 0
+            assert admission.count == 0
         else:
-            assert admitted == (1 if wanted and not self.probe_is_out else 0)
-            self.probe_is_out = self.probe_is_out or admitted == 1
-        self.in_flight += admitted
+            assert admission.count == (1 if wanted and self.probe is None else 0)
+            self.probe = admission if admission.count else self.probe
+        return multiple(*[admission] * admission.count)
 
-    @precondition(lambda self: self.in_flight > 0)
-    @rule(outcome=st.sampled_from(FAILURES))
-    def a_send_fails(self, outcome: Outcome) -> None:
-        self.in_flight -= 1
+    @rule(send=consumes(in_flight), outcome=st.sampled_from(FAILURES))
+    def a_send_fails(self, send: Admission, outcome: Outcome) -> None:
         self.failures_in_a_row += 1
         was_closed = self.open_until is None
-        reports = self.breaker.record(result(outcome), self.now)
-        if self.failures_in_a_row >= THRESHOLD or self.probe_is_out:
-            self.open_until, self.probe_is_out = self.now + COOLDOWN, False
+        reports = self.breaker.record(result(outcome), self.now, send)
+        if (self.ends(send) and not was_closed) or self.failures_in_a_row >= THRESHOLD:
+            self.open_until = self.now + COOLDOWN
             assert reports == was_closed
         else:
             assert not reports
 
-    @precondition(lambda self: self.in_flight > 0)
-    @rule(outcome=st.sampled_from(ANSWERS))
-    def a_send_is_answered(self, outcome: Outcome) -> None:
-        self.in_flight -= 1
-        self.failures_in_a_row, self.open_until, self.probe_is_out = 0, None, False
-        assert not self.breaker.record(result(outcome), self.now)
+    @rule(send=consumes(in_flight), outcome=st.sampled_from(ANSWERS))
+    def a_send_is_answered(self, send: Admission, outcome: Outcome) -> None:
+        self.ends(send)
+        self.failures_in_a_row, self.open_until = 0, None
+        assert not self.breaker.record(result(outcome), self.now, send)
 
-    @precondition(lambda self: self.in_flight > 0)
-    @rule()
-    def the_credential_is_refused(self) -> None:
-        self.in_flight -= 1
+    @rule(send=consumes(in_flight), outcome=st.sampled_from(Outcome))
+    def a_send_is_not_attempted(self, send: Admission, outcome: Outcome) -> None:
+        self.ends(send)
+        assert not self.breaker.record(not_attempted(outcome), self.now, send)
+
+    @rule(send=consumes(in_flight))
+    def a_send_is_cancelled(self, send: Admission) -> None:
+        assert self.breaker.give_back(send) == self.ends(send)
+
+    @rule(send=consumes(in_flight))
+    def the_credential_is_refused(self, send: Admission) -> None:
+        self.ends(send)
         was_closed = self.open_until is None
-        assert self.breaker.record(result(Outcome.MISCONFIGURED), self.now) == was_closed
-        self.open_until, self.probe_is_out = self.now + COOLDOWN, False
+        assert self.breaker.record(result(Outcome.MISCONFIGURED), self.now, send) == was_closed
+        self.open_until = self.now + COOLDOWN
 
-    @precondition(lambda self: self.in_flight > 0)
-    @rule(seconds=st.sampled_from([1.0, 45.0]))
-    def the_project_is_asked_to_slow_down(self, seconds: float) -> None:
-        self.in_flight -= 1
-        self.breaker.record(project_pause(seconds), self.now)
+    @rule(send=consumes(in_flight), seconds=st.sampled_from([1.0, 45.0]))
+    def the_project_is_asked_to_slow_down(self, send: Admission, seconds: float) -> None:
+        self.ends(send)
+        self.breaker.record(project_pause(seconds), self.now, send)
         self.paused_until = max(self.paused_until, self.now + seconds)
-        self.probe_is_out = False
 
     @invariant()
     def a_refusal_always_says_when_to_come_back(self) -> None:

@@ -179,7 +179,7 @@ def test_known_codes_are_not_reported() -> None:
         (FailureKind.UNEXPECTED, Outcome.UNKNOWN, 10),
         (FailureKind.SERVER_UNTRUSTED, Outcome.MISCONFIGURED, 0),
         (FailureKind.CREDENTIALS_UNUSABLE, Outcome.MISCONFIGURED, 0),
-        (FailureKind.APP_UNKNOWN, Outcome.MISCONFIGURED, 0),
+        (FailureKind.APP_UNKNOWN, Outcome.MISCONFIGURED, 30),
         (FailureKind.PAYLOAD_INVALID, Outcome.PERMANENT, 0),
     ],
 )
@@ -189,6 +189,12 @@ def test_every_failure_has_its_meaning(kind: FailureKind, outcome: Outcome, back
     assert meaning.min_backoff_seconds == backoff
     assert meaning.reason.endswith(": why")
     assert meaning.target_action is TargetAction.KEEP
+
+
+def test_only_what_was_decided_in_this_process_is_no_attempt() -> None:
+    """A credential or a server that cannot be had is evidence for the breaker; our own refusals are not."""
+    kinds = {kind for kind in FailureKind if not ErrorClassifier().classify(SendFailure(kind=kind)).attempted}
+    assert kinds == {FailureKind.PAYLOAD_INVALID, FailureKind.APP_UNKNOWN, FailureKind.CLAIM_LOST}
 
 
 def test_the_tables_are_whole_and_their_reasons_are_one_line() -> None:

@@ -12,7 +12,7 @@ from firebase_admin import messaging
 from modules.device_token.types import TargetKind
 from modules.notification.internals.channels.fcm.message_builder import build_message
 from modules.notification.internals.channels.fcm.message_encoder import ANY_TARGET, EncodedMessage
-from modules.notification.types import AndroidOptions, ApnsOptions, PushPayload, WebPushOptions
+from modules.notification.types import AndroidOptions, ApnsOptions, BroadcastKind, PushPayload, WebPushOptions
 from tests.support.fcm_factories import NOTIFICATION_ID, make_params, make_payload
 
 EXPIRES_AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -160,7 +160,7 @@ def test_any_address_is_put_into_the_body_as_it_is(address: str) -> None:
 
 def test_a_dry_run_says_so_beside_the_message() -> None:
     message = EncodedMessage(build_message(make_payload()), validate_only=True)
-    document = json.loads(message.body_for("topic", "news"))
+    document = json.loads(message.body_for(BroadcastKind.TOPIC, "news"))
     assert document["validate_only"] is True
     assert document["message"]["topic"] == "news"
 

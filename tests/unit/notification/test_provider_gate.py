@@ -15,6 +15,7 @@ from modules.notification.internals.provider_gate import ProviderGate
 from modules.notification.types import (
     Classification,
     Outcome,
+    Push,
     PushPayload,
     PushTarget,
     SendPushResult,
@@ -47,16 +48,37 @@ class ScriptedChannel:
         self.sent: list[str] = []
         self.closed = False
         self.checked: list[str] = []
+        self.validated: list[str] = []
         self.warmed = False
+        self.holding: asyncio.Event | None = None
+        self.losing = False
+
+    async def validate_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:
+        self.validated += [target.address for target in targets]
+        return SendPushResult(results=())
 
     async def send_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:
-        self.sent += [target.device_id for target in targets]
-        return SendPushResult(
-            results=tuple(
-                TargetResult(device_id=target.device_id, classification=self.answer(target))
-                for target in targets
+        [result] = await self.send_each([Push(targets=targets, payload=payload)], may_send=lambda: True)
+        return result
+
+    async def send_each(
+        self, pushes: Sequence[Push], *, may_send: Callable[[], bool]
+    ) -> list[SendPushResult]:
+        assert may_send()
+        self.sent += [target.device_id for push in pushes for target in push.targets]
+        if self.holding is not None:
+            await self.holding.wait()
+        if self.losing:
+            return []
+        return [
+            SendPushResult(
+                results=tuple(
+                    TargetResult(device_id=target.device_id, classification=self.answer(target))
+                    for target in push.targets
+                )
             )
-        )
+            for push in pushes
+        ]
 
     async def check_provider(self, app_id: str) -> None:
         self.checked.append(app_id)
@@ -79,6 +101,11 @@ class Clock:
 def make_gate(answer: Verdict = lambda _: verdict()) -> tuple[ProviderGate, ScriptedChannel, Clock]:
     channel, clock = ScriptedChannel(answer), Clock()
     return ProviderGate(channel, SETTINGS, monotonic=clock), channel, clock
+
+
+async def until_sent(channel: ScriptedChannel, count: int) -> None:
+    while len(channel.sent) < count:
+        await asyncio.sleep(0)
 
 
 @settings(deadline=None)
@@ -197,9 +224,60 @@ async def test_a_probe_that_is_cut_off_is_made_again(failure: BaseException) -> 
     assert result.results[0].outcome is Outcome.ACCEPTED
 
 
+async def test_a_cancelled_ordinary_send_lets_no_second_probe_out() -> None:
+    """Whoever was admitted before the breaker opened holds no probe, so has none to give back."""
+    gate, channel, clock = make_gate()
+    channel.holding = asyncio.Event()
+    ordinary = asyncio.create_task(gate.send_push(make_targets(1), make_payload()))
+    await until_sent(channel, 1)
+    channel.holding, channel.answer = None, lambda _: verdict(Outcome.MISCONFIGURED)
+    await gate.send_push(make_targets(1), make_payload())
+    clock.now, channel.holding, channel.answer = COOLDOWN, asyncio.Event(), lambda _: verdict()
+    probe = asyncio.create_task(gate.send_push(make_targets(1), make_payload()))
+    await until_sent(channel, 3)
+    ordinary.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ordinary
+    refused = await gate.send_push(make_targets(1), make_payload())
+    assert refused.results[0].classification.code == "CIRCUIT_OPEN"
+    channel.holding.set()
+    assert (await probe).results[0].outcome is Outcome.ACCEPTED
+
+
+async def test_a_probe_that_never_left_is_made_again_and_closes_nothing() -> None:
+    gate, channel, clock = make_gate(lambda _: verdict(Outcome.MISCONFIGURED))
+    await gate.send_push(make_targets(1), make_payload())
+    clock.now, channel.answer = COOLDOWN, lambda _: verdict(Outcome.PERMANENT, attempted=False)
+    await gate.send_push(make_targets(1), make_payload())
+    channel.sent.clear()
+    channel.answer = lambda _: verdict()
+    result = await gate.send_push(make_targets(2), make_payload())
+    assert channel.sent == ["device-1"], "half open still: one probe of the two"
+    assert [each.outcome for each in result.results] == [Outcome.ACCEPTED, Outcome.THROTTLED]
+
+
+async def test_a_channel_that_loses_results_keeps_no_probe() -> None:
+    gate, channel, clock = make_gate(lambda _: verdict(Outcome.MISCONFIGURED))
+    await gate.send_push(make_targets(1), make_payload())
+    clock.now, channel.losing, channel.answer = COOLDOWN, True, lambda _: verdict()
+    with pytest.raises(ValueError, match="zip"):
+        await gate.send_push(make_targets(1), make_payload())
+    channel.losing = False
+    result = await gate.send_push(make_targets(1), make_payload())
+    assert result.results[0].outcome is Outcome.ACCEPTED
+
+
 async def test_warms_checks_and_closes_the_channel_behind_it() -> None:
     gate, channel, _ = make_gate()
     await gate.warm_up()
     await gate.check_provider("default")
     await gate.close()
     assert (channel.warmed, channel.checked, channel.closed) == (True, ["default"], True)
+
+
+async def test_a_check_of_a_payload_goes_past_a_breaker_that_is_open() -> None:
+    gate, channel, _ = make_gate(lambda _: verdict(Outcome.MISCONFIGURED))
+    for _ in range(THRESHOLD):
+        await gate.send_push([make_target()], make_payload())
+    await gate.validate_push([make_target()], make_payload())
+    assert channel.validated == [make_target().address]

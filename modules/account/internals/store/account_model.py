@@ -17,6 +17,8 @@ class AccountModel(BaseModel):
     id: str = Field(alias="_id")
     locale: str
     time_zone: str
+    # Documents of before there were tags have none.
+    tags: tuple[str, ...] = ()
     created_at: datetime
     updated_at: datetime
 
@@ -25,6 +27,7 @@ class AccountModel(BaseModel):
             id=self.id,
             locale=self.locale,
             time_zone=self.time_zone,
+            tags=self.tags,
             created_at=self.created_at,
             updated_at=self.updated_at,
         )

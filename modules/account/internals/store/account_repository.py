@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 from pymongo import ReturnDocument
 
 from modules.account.internals.store.account_model import AccountModel
-from modules.account.types import ACCOUNT_ID_MAX_LENGTH, Account
-from modules.application.repository import Repository, database_errors
+from modules.account.types import ACCOUNT_ID_MAX_LENGTH, MAX_TAGS, Account
+from modules.application.repository import Document, Repository, database_errors
 
 
 class AccountRepository(Repository):
@@ -25,18 +25,25 @@ class AccountRepository(Repository):
                 "_id": {"bsonType": "string", "minLength": 1, "maxLength": ACCOUNT_ID_MAX_LENGTH},
                 "locale": {"bsonType": "string", "minLength": 2},
                 "time_zone": {"bsonType": "string", "minLength": 1},
+                "tags": {
+                    "bsonType": "array",
+                    "maxItems": MAX_TAGS,
+                    "uniqueItems": True,
+                    "items": {"bsonType": "string", "minLength": 1},
+                },
                 "created_at": {"bsonType": "date"},
                 "updated_at": {"bsonType": "date"},
             },
         }
     }
 
-    async def upsert(self, *, account_id: str, locale: str, time_zone: str) -> Account:
+    async def upsert(self, *, account_id: str, locale: str, time_zone: str, tags: Collection[str]) -> Account:
         update = [
             {
                 "$set": {
                     "locale": {"$literal": locale},
                     "time_zone": {"$literal": time_zone},
+                    "tags": {"$literal": list(tags)},
                     "created_at": {"$ifNull": ["$created_at", "$$NOW"]},
                     "updated_at": "$$NOW",
                 }
@@ -53,3 +60,30 @@ class AccountRepository(Repository):
         async with database_errors():
             document = await self._collection.find_one({"_id": account_id})
         return None if document is None else AccountModel.model_validate(document).to_account()
+
+    async def matching(
+        self, account_ids: Collection[str], *, locales: Collection[str], tags: Collection[str]
+    ) -> set[str]:
+        """The recorded accounts with one of `locales` and one of `tags`; an empty one asks for nothing."""
+        wanted: Document = {"_id": {"$in": list(account_ids)}}
+        if locales:
+            wanted["locale"] = {"$in": list(locales)}
+        if tags:
+            wanted["tags"] = {"$in": list(tags)}
+        return await self._ids(wanted)
+
+    async def outside(self, account_ids: Collection[str], *, locales: Collection[str]) -> set[str]:
+        """The recorded accounts that live in none of `locales`."""
+        return await self._ids({"_id": {"$in": list(account_ids)}, "locale": {"$nin": list(locales)}})
+
+    async def _ids(self, wanted: Document) -> set[str]:
+        async with database_errors():
+            documents = await self._collection.find(wanted, {"_id": 1}).to_list()
+        return {document["_id"] for document in documents}
+
+    async def locales_of(self, account_ids: Collection[str]) -> dict[str, str]:
+        """The locales of the recorded accounts."""
+        wanted = {"_id": {"$in": list(account_ids)}}
+        async with database_errors():
+            documents = await self._collection.find(wanted, {"locale": 1}).to_list()
+        return {document["_id"]: document["locale"] for document in documents}

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
-from pymongo.errors import OperationFailure
 
 from modules.application.repository import Document, Repository, database_errors
-from modules.device_token.errors import DeviceStoreError
 from modules.device_token.internals.device_params import DeviceRegistration
 from modules.device_token.internals.store.device_model import DeviceModel
 from modules.device_token.internals.store.device_updates import (
@@ -19,23 +16,21 @@ from modules.device_token.internals.store.device_updates import (
     registration_update,
     state_update,
 )
-from modules.device_token.types import Device, DeviceState, Platform, TargetKind
+from modules.device_token.types import Device, DeviceCriteria, DeviceState, Platform, TargetKind
 
 _MOST_RECENT_FIRST = [("last_seen_at", DESCENDING), ("_id", DESCENDING)]
-
-
-@asynccontextmanager
-async def device_store_errors() -> AsyncIterator[None]:
-    """As `database_errors`; of the rest it drops the text, in which MongoDB quotes the refused values."""
-    try:
-        async with database_errors():
-            yield
-    except OperationFailure as error:
-        raise DeviceStoreError(error.code) from None
+# The planner's trial can prefer the other index on account and state, and then sorts in memory.
+_BY_ACCOUNT = "account_state"
+_BY_AUDIENCE = "audience"
+# Most accounts have few devices, so that one read mostly fills a page; with many it takes a few more.
+_KEYS_AN_ACCOUNT = 2
 
 
 class DeviceRepository(Repository):
-    """The collection `devices`; `address` keeps an address unique, `account_state` serves every lookup."""
+    """The collection `devices`; `address` keeps an address unique, `account_state` serves every lookup.
+
+    `audience` alone answers who has a matching device.
+    """
 
     collection_name = "devices"
     indexes: ClassVar[Sequence[IndexModel]] = (
@@ -44,7 +39,17 @@ class DeviceRepository(Repository):
         ),
         IndexModel(
             [("account_id", ASCENDING), ("state", ASCENDING), *_MOST_RECENT_FIRST, ("app_id", ASCENDING)],
-            name="account_state",
+            name=_BY_ACCOUNT,
+        ),
+        IndexModel(
+            [
+                ("account_id", ASCENDING),
+                ("state", ASCENDING),
+                ("app_id", ASCENDING),
+                ("platform", ASCENDING),
+                ("last_seen_at", ASCENDING),
+            ],
+            name=_BY_AUDIENCE,
         ),
     )
     validator: ClassVar[Mapping[str, Any]] = {
@@ -88,7 +93,7 @@ class DeviceRepository(Repository):
             "kind": registration.kind.value,
             "address": registration.address,
         }
-        async with device_store_errors():
+        async with database_errors():
             # MongoDB 4.2 and later itself repeats an upsert that lost a race for a unique key.
             document = await self._collection.find_one_and_update(
                 key, registration_update(registration), upsert=True, return_document=ReturnDocument.AFTER
@@ -98,7 +103,7 @@ class DeviceRepository(Repository):
     async def find(self, device_id: str) -> Device | None:
         if not ObjectId.is_valid(device_id):
             return None
-        async with device_store_errors():
+        async with database_errors():
             document = await self._collection.find_one({"_id": ObjectId(device_id)})
         return None if document is None else _device(document)
 
@@ -146,19 +151,45 @@ class DeviceRepository(Repository):
                 }
             },
         ]
-        async with device_store_errors():
-            groups = await (await self._collection.aggregate(pipeline)).to_list()
+        async with database_errors():
+            groups = await (await self._collection.aggregate(pipeline, hint=_BY_ACCOUNT)).to_list()
         return {group["_id"]: [_device(document) for document in group["devices"]] for group in groups}
 
+    async def accounts_with_devices(
+        self, criteria: DeviceCriteria, *, after_account_id: str | None, limit: int
+    ) -> list[str]:
+        """The first `limit` accounts after `after_account_id` with a matching device, ascending, each once.
+
+        Reads index keys only, and of one account at most `limit` times _KEYS_AN_ACCOUNT of them: what is left
+        of it is passed over.
+        """
+        found: dict[str, None] = {}
+        # Without a bound on its first field the index would be read for its order only.
+        after = after_account_id or ""
+        while (missing := limit - len(found)) > 0:
+            wanted = {**_matching(criteria), "account_id": {"$gt": after}}
+            keys = missing * _KEYS_AN_ACCOUNT
+            cursor = self._collection.find(
+                wanted, {"_id": 0, "account_id": 1}, hint=_BY_AUDIENCE, limit=keys, batch_size=keys
+            )
+            async with database_errors():
+                documents = await cursor.sort("account_id", ASCENDING).to_list()
+            found.update(dict.fromkeys(document["account_id"] for document in documents))
+            if len(documents) < keys:
+                break
+            after = documents[-1]["account_id"]
+        return list(found)[:limit]
+
     async def _most_recent(self, wanted: Document, limit: int) -> list[Device]:
-        async with device_store_errors():
-            documents = await self._collection.find(wanted).sort(_MOST_RECENT_FIRST).limit(limit).to_list()
+        cursor = self._collection.find(wanted, hint=_BY_ACCOUNT).sort(_MOST_RECENT_FIRST).limit(limit)
+        async with database_errors():
+            documents = await cursor.to_list()
         return [_device(document) for document in documents]
 
     async def _change(self, device_id: str, only_if: Document, update: UpdatePipeline) -> Device | None:
         if not ObjectId.is_valid(device_id):
             return None
-        async with device_store_errors():
+        async with database_errors():
             document = await self._collection.find_one_and_update(
                 {"_id": ObjectId(device_id), **only_if}, update, return_document=ReturnDocument.AFTER
             )
@@ -170,6 +201,17 @@ def _active(account_ids: Sequence[str], app_id: str | None) -> Document:
     if app_id is not None:
         wanted["app_id"] = app_id
     return wanted
+
+
+def _matching(criteria: DeviceCriteria) -> Document:
+    wanted: Document = {"state": DeviceState.ACTIVE.value}
+    if criteria.app_id is not None:
+        wanted["app_id"] = criteria.app_id
+    if criteria.platforms:
+        wanted["platform"] = {"$in": [platform.value for platform in criteria.platforms]}
+    seen = {"$gt": criteria.last_seen_after, "$lt": criteria.last_seen_before}
+    bounds = {operator: moment for operator, moment in seen.items() if moment is not None}
+    return {**wanted, "last_seen_at": bounds} if bounds else wanted
 
 
 def _device(document: Mapping[str, Any] | None) -> Device:

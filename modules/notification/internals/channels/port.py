@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from modules.notification.types import PushPayload, PushTarget, SendPushResult
+from modules.notification.types import Push, PushPayload, PushTarget, SendPushResult
 
 
 class PushChannel(Protocol):
     """A provider of push messages.
 
-    `send_push` never raises for what a provider or the network answers: every target gets exactly one
-    result, in order. It makes one attempt a target; when to try again is not its business.
+    Sending never raises for what a provider or the network answers: every target gets exactly one result, in
+    order. It makes one attempt a target; when to try again is not its business.
     """
+
+    async def send_each(
+        self, pushes: Sequence[Push], *, may_send: Callable[[], bool]
+    ) -> list[SendPushResult]:
+        """Send each payload to its targets; returns one result a push, in the same order.
+
+        `may_send` is asked right before each message goes out; what it forbids is not attempted.
+        """
+        ...
 
     async def send_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:
         """Send one payload to every target; returns one result a target, in the same order."""
+        ...
+
+    async def validate_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:
+        """Have the provider check a payload for 1 to 500 targets, undelivered; results as `send_push`."""
         ...
 
     async def warm_up(self) -> None:

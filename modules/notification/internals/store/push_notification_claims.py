@@ -28,6 +28,11 @@ def _lease_end(lease_seconds: float) -> dict[str, Any]:
     return {"$dateAdd": {"startDate": "$$NOW", "unit": "millisecond", "amount": int(lease_seconds * 1000)}}
 
 
+def _unless_of_campaign(due_at: dict[str, Any]) -> dict[str, Any]:
+    """A campaign's rows are found by their page, never by the scan (docs/decisions/0012)."""
+    return {"$cond": [{"$eq": [{"$type": "$campaign"}, "object"]}, "$$REMOVE", due_at]}
+
+
 def claimable(ids: Sequence[ObjectId]) -> dict[str, Any]:
     """Rows among `ids` that are due now: pending and ready, or processing with a lease that ran out."""
     ready = {"$lte": [{"$ifNull": ["$next_retry_at", "$$NOW"]}, "$$NOW"]}
@@ -75,7 +80,7 @@ def claim_update(*, claim_id: str, owner: str, lease_seconds: float) -> list[dic
                     "recovered": recovered,
                     "dispatched": {"$cond": [recovered, "$claim.dispatched", []]},
                 },
-                "due_at": _lease_end(lease_seconds),
+                "due_at": _unless_of_campaign(_lease_end(lease_seconds)),
                 "updated_at": "$$NOW",
                 "events": {"$cond": [recovered, appended_events(lost, claimed), appended_events(claimed)]},
             }
@@ -85,7 +90,15 @@ def claim_update(*, claim_id: str, owner: str, lease_seconds: float) -> list[dic
 
 def renewal(lease_seconds: float) -> list[dict[str, Any]]:
     end = _lease_end(lease_seconds)
-    return [{"$set": {"claim.lease_expires_at": end, "due_at": end, "updated_at": "$$NOW"}}]
+    return [
+        {
+            "$set": {
+                "claim.lease_expires_at": end,
+                "due_at": _unless_of_campaign(end),
+                "updated_at": "$$NOW",
+            }
+        }
+    ]
 
 
 def overdue_unsettled() -> dict[str, Any]:

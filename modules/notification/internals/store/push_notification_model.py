@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from modules.notification.types import (
     AndroidOptions,
     ApnsOptions,
+    BroadcastKind,
     Outcome,
     OutcomePolicy,
     Priority,
@@ -82,6 +83,21 @@ class PlatformOptionsModel(_Part):
     analytics_label: str | None = None
 
 
+class CampaignRefModel(_Part):
+    """The campaign a row belongs to, and the page of its audience that counts the row."""
+
+    id: ObjectId
+    page: int
+
+
+class BroadcastModel(_Part):
+    """An FCM topic or condition that is the target instead of an account's devices."""
+
+    kind: BroadcastKind
+    address: str
+    app_id: str
+
+
 class PushNotificationModel(_Part):
     """A row of `push_notifications`. All times are aware, UTC, and the database's."""
 
@@ -117,6 +133,8 @@ class PushNotificationModel(_Part):
     idempotency_key: str | None = None
     content_fingerprint: str
     correlation_id: str | None = None
+    campaign: CampaignRefModel | None = None
+    broadcast: BroadcastModel | None = None
     claim: ClaimModel | None = None
     fence: int = 0
     lost_claims: int = 0
@@ -133,7 +151,7 @@ class PushNotificationModel(_Part):
     def to_document(self) -> dict[str, Any]:
         """The document to store; absent optional fields stay absent where an index counts on it."""
         document = self.model_dump(by_alias=True)
-        for field in ("due_at", "finished_at", "idempotency_key"):
+        for field in ("due_at", "finished_at", "idempotency_key", "campaign", "broadcast"):
             if document[field] is None:
                 del document[field]
         return document

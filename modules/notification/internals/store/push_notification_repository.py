@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -11,31 +10,29 @@ from uuid import uuid4
 import structlog
 from bson import ObjectId
 from pydantic import ValidationError
-from pymongo import DESCENDING, IndexModel, ReturnDocument, UpdateOne
+from pymongo import DESCENDING, IndexModel, ReturnDocument
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import AutoReconnect, DuplicateKeyError, ServerSelectionTimeoutError
 
 from modules.application.repository import Document, Repository, database_errors
 from modules.notification.internals.store import push_notification_claims as claims
+from modules.notification.internals.store.campaign_contents import CampaignContents
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
+from modules.notification.internals.store.push_notification_outcomes import (
+    RowChange,
+    by_shape,
+    outcome_condition,
+    outcome_update,
+)
 from modules.notification.internals.store.push_notification_schema import indexes, validator
 from modules.notification.types import DueRow, Priority, Status
 
 _log = structlog.get_logger()
+# Without the hint the planner tries the indexes on status against each other, at the price of some 15 ms.
+_BY_ID = {"_id": 1}
+# The driver itself repeats a write once; a server that comes back can cut the second connection as well.
+_INSERT_ATTEMPTS = 4
 _UNSETTLED = (Status.PENDING.value, Status.PROCESSING.value)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowChange:
-    """One conditional write: `fields` replace, `due_at` None means nothing is left to do."""
-
-    id: ObjectId
-    fence: int
-    status: Status
-    fields: Mapping[str, Any]
-    due_at: datetime | None
-    finished_at: datetime | None
-    events: Sequence[Mapping[str, Any]]
 
 
 class PushNotificationRepository(Repository):
@@ -47,6 +44,7 @@ class PushNotificationRepository(Repository):
     def __init__(self, database: AsyncDatabase[Document], *, retention_days: float) -> None:
         super().__init__(database)
         self._retention_days = retention_days
+        self._contents = CampaignContents(database)
 
     def index_models(self) -> Sequence[IndexModel]:
         return indexes(self._retention_days)
@@ -55,17 +53,32 @@ class PushNotificationRepository(Repository):
         """Store a new row, durable on a majority; False when its idempotency key is taken already."""
         async with database_errors():
             try:
-                await self._collection.insert_one(row.to_document())
+                await self._insert_again(row.to_document())
             except DuplicateKeyError as error:
-                # The driver repeats a write whose answer was lost: our own id means that it had landed.
+                # A write whose answer was lost is repeated: our own id means that it had landed.
                 key = (error.details or {}).get("keyPattern", {})
                 return "_id" in key
         return True
 
+    async def _insert_again(self, document: Document) -> None:
+        for attempt in range(_INSERT_ATTEMPTS):
+            try:
+                await self._collection.insert_one(document)
+            except ServerSelectionTimeoutError:
+                raise
+            except AutoReconnect:
+                if attempt == _INSERT_ATTEMPTS - 1:
+                    raise
+            else:
+                return
+
     async def find(self, row_id: ObjectId) -> PushNotificationModel | None:
         async with database_errors():
             document = await self._collection.find_one({"_id": row_id})
-        return None if document is None else PushNotificationModel.model_validate(document)
+            if document is None:
+                return None
+            [document] = await self._contents.complete([document])
+        return PushNotificationModel.model_validate(document)
 
     async def find_by_key(self, account_id: str, idempotency_key: str) -> PushNotificationModel | None:
         wanted = {"account_id": account_id, "idempotency_key": idempotency_key}
@@ -77,6 +90,7 @@ class PushNotificationRepository(Repository):
     async def find_many(self, row_ids: Sequence[ObjectId]) -> list[PushNotificationModel]:
         async with database_errors():
             documents = await self._collection.find({"_id": {"$in": list(row_ids)}}).to_list()
+            documents = await self._contents.complete(documents)
         return _readable(documents)
 
     async def newest(
@@ -88,7 +102,8 @@ class PushNotificationRepository(Repository):
             wanted["created_at"] = {"$lt": before}
         cursor = self._collection.find(wanted).sort("created_at", DESCENDING).limit(limit)
         async with database_errors():
-            return [PushNotificationModel.model_validate(document) async for document in cursor]
+            documents = await self._contents.complete(await cursor.to_list())
+        return [PushNotificationModel.model_validate(document) for document in documents]
 
     async def claim(
         self, row_ids: Sequence[ObjectId], *, owner: str, lease_seconds: float
@@ -103,13 +118,14 @@ class PushNotificationRepository(Repository):
         async with database_errors():
             if len(row_ids) == 1:
                 document = await self._collection.find_one_and_update(
-                    condition, update, return_document=ReturnDocument.AFTER
+                    condition, update, return_document=ReturnDocument.AFTER, hint=_BY_ID
                 )
                 documents = [] if document is None else [document]
             else:
-                await self._collection.update_many(condition, update)
+                await self._collection.update_many(condition, update, hint=_BY_ID)
                 mine = {"_id": {"$in": list(row_ids)}, "claim.id": claim_id}
-                documents = await self._collection.find(mine).to_list()
+                documents = await self._collection.find(mine, hint=_BY_ID).to_list()
+            documents = await self._contents.complete(documents)
             rows = _readable(documents)
             for unreadable in _ids(documents) - {row.id for row in rows}:
                 await self._give_up(unreadable, claim_id)
@@ -138,7 +154,7 @@ class PushNotificationRepository(Repository):
             "status": Status.PROCESSING.value,
         }
         async with database_errors():
-            result = await self._collection.update_many(held, claims.renewal(lease_seconds))
+            result = await self._collection.update_many(held, claims.renewal(lease_seconds), hint=_BY_ID)
         return result.matched_count
 
     async def mark_dispatched(self, row_id: ObjectId, *, fence: int, device_ids: Sequence[str]) -> bool:
@@ -154,16 +170,15 @@ class PushNotificationRepository(Repository):
 
         A refused row was claimed by another owner meanwhile: its state is theirs to write.
         """
+        matched = 0
         async with database_errors():
-            if len(changes) == 1:
-                condition, update = _update_of(changes[0])
-                result = await self._collection.update_one(condition, update)
-                return {changes[0].id} if result.matched_count else set()
-            operations = [UpdateOne(*_update_of(change)) for change in changes]
-            written = await self._collection.bulk_write(operations, ordered=False)
-            ids = {change.id for change in changes}
-            if written.matched_count == len(changes):
-                return ids
+            for alike in by_shape(changes):
+                # The driver repeats an update of one row when its answer is lost, but not one of many.
+                write = self._collection.update_one if len(alike) == 1 else self._collection.update_many
+                result = await write(outcome_condition(alike), outcome_update(alike), hint=_BY_ID)
+                matched += result.matched_count
+            if matched == len(changes):
+                return {change.id for change in changes}
             return await self._written(changes)
 
     async def _written(self, changes: Sequence[RowChange]) -> set[ObjectId]:
@@ -203,6 +218,25 @@ class PushNotificationRepository(Repository):
             for document in documents
         ]
 
+    async def due_count(self, *, now: datetime, limit: int) -> int:
+        """How many rows are due at `now`, counted up to `limit`."""
+        async with database_errors():
+            return await self._collection.count_documents({"due_at": {"$lte": now}}, limit=limit, hint="due")
+
+    async def due_range(
+        self, *, after: tuple[datetime, ObjectId] | None, last: tuple[datetime, ObjectId]
+    ) -> list[ObjectId]:
+        """Ids of normal rows due from the keyset `after` (left out) to `last`, oldest first."""
+        wanted = {"due_at": {"$exists": True}, "priority": Priority.NORMAL.value}
+        # Bounds on the index itself: many rows can be due at one moment, and only _id tells them apart.
+        cursor = self._collection.find(wanted, {"due_at": 1}, hint="due").max(
+            _keyset(last[0], _next_id(last[1]))
+        )
+        if after is not None:
+            cursor = cursor.min(_keyset(after[0], _next_id(after[1])))
+        async with database_errors():
+            return [document["_id"] async for document in cursor]
+
     async def expire_overdue(self, *, now: datetime, limit: int) -> int:
         """End at most `limit` rows past `expires_at` that nobody is delivering; returns how many."""
         wanted = {"status": {"$in": list(_UNSETTLED)}, "expires_at": {"$lte": now}}
@@ -225,7 +259,7 @@ class PushNotificationRepository(Repository):
             **claims.overdue_unsettled(),
         }
         async with database_errors():
-            result = await self._collection.update_many(condition, claims.expiry_update())
+            result = await self._collection.update_many(condition, claims.expiry_update(), hint=_BY_ID)
         return result.modified_count
 
     async def cancel(self, row_id: ObjectId) -> bool:
@@ -256,6 +290,15 @@ class PushNotificationRepository(Repository):
         return result.matched_count == 1
 
 
+def _keyset(due_at: datetime, row_id: ObjectId) -> list[tuple[str, Any]]:
+    return [("due_at", due_at), ("_id", row_id)]
+
+
+def _next_id(row_id: ObjectId) -> ObjectId:
+    """The smallest id above `row_id`: index bounds take their lower end in and leave the upper out."""
+    return ObjectId((int.from_bytes(row_id.binary, "big") + 1).to_bytes(12, "big"))
+
+
 def _ids(documents: Sequence[Document]) -> set[ObjectId]:
     return {document["_id"] for document in documents}
 
@@ -269,25 +312,3 @@ def _readable(documents: Sequence[Document]) -> list[PushNotificationModel]:
             fields = sorted({".".join(map(str, each["loc"])) for each in error.errors(include_input=False)})
             _log.error("row cannot be read", action="push.unreadable", id=str(document["_id"]), fields=fields)
     return rows
-
-
-def _update_of(change: RowChange) -> tuple[dict[str, Any], dict[str, Any]]:
-    condition = {"_id": change.id, "fence": change.fence, "status": Status.PROCESSING.value}
-    replaced: dict[str, Any] = {
-        **change.fields,
-        "status": change.status.value,
-        "last_transition": {"source": Status.PROCESSING.value, "target": change.status.value},
-    }
-    removed = {"claim": ""}
-    for field, value in (("due_at", change.due_at), ("finished_at", change.finished_at)):
-        if value is None:
-            removed[field] = ""
-        else:
-            replaced[field] = value
-    update = {
-        "$set": replaced,
-        "$unset": removed,
-        "$push": {"events": {"$each": list(change.events), "$slice": -claims.MAX_EVENTS}},
-        "$currentDate": {"updated_at": True},
-    }
-    return condition, update

@@ -13,8 +13,6 @@ from modules.notification.types import OutcomePolicy, Priority, Status
 SECONDS_PER_DAY = 86_400
 
 _DATE_OR_NULL = {"bsonType": ["date", "null"]}
-_STRING_OR_NULL = {"bsonType": ["string", "null"]}
-_STRINGS = {"bsonType": "array", "items": {"bsonType": "string"}}
 
 _SCHEMA: dict[str, Any] = {
     "bsonType": "object",
@@ -23,21 +21,31 @@ _SCHEMA: dict[str, Any] = {
         "account_id",
         "status",
         "priority",
-        "title",
-        "body",
-        "data",
-        "category",
-        "outcome_policy",
-        "provider",
         "retry_count",
         "max_retries",
-        "content_fingerprint",
         "fence",
         "last_transition",
         "created_at",
         "updated_at",
         "active",
     ],
+    # A campaign's row has its content there (docs/decisions/0012).
+    "anyOf": [
+        {
+            "required": [
+                "title",
+                "body",
+                "data",
+                "category",
+                "outcome_policy",
+                "provider",
+                "content_fingerprint",
+            ]
+        },
+        {"required": ["campaign"]},
+    ],
+    # What decides about sending and what indexes count on. The rest is the writer's alone to get right: each
+    # further property is looked for in every write of every row (docs/performance.md).
     "properties": {
         "schema_version": {"enum": [SCHEMA_VERSION]},
         "account_id": {"bsonType": "string", "minLength": 1},
@@ -46,29 +54,21 @@ _SCHEMA: dict[str, Any] = {
         "title": {"bsonType": "string", "minLength": 1},
         "body": {"bsonType": "string", "minLength": 1},
         "data": {"bsonType": "object", "additionalProperties": {"bsonType": "string"}},
-        "image_url": _STRING_OR_NULL,
-        "click_action": _STRING_OR_NULL,
-        "category": {"bsonType": "string"},
-        "app_id": _STRING_OR_NULL,
         "outcome_policy": {"enum": [policy.value for policy in OutcomePolicy]},
-        "provider": {"bsonType": "string"},
-        "provider_message_ids": _STRINGS,
-        "device_tokens_used": _STRINGS,
-        "invalid_tokens": _STRINGS,
         "retry_count": {"bsonType": "int", "minimum": 0},
         "max_retries": {"bsonType": "int", "minimum": 0},
         "next_retry_at": _DATE_OR_NULL,
         "expires_at": _DATE_OR_NULL,
-        "error_message": _STRING_OR_NULL,
-        "error_type": _STRING_OR_NULL,
-        "idempotency_key": {"bsonType": "string"},
-        "correlation_id": _STRING_OR_NULL,
+        "campaign": {
+            "bsonType": "object",
+            "required": ["id", "page"],
+            "additionalProperties": False,
+            "properties": {"id": {"bsonType": "objectId"}, "page": {"bsonType": "int", "minimum": 0}},
+        },
         "fence": {"bsonType": "int", "minimum": 0},
         "due_at": {"bsonType": "date"},
         "created_at": {"bsonType": "date"},
         "updated_at": {"bsonType": "date"},
-        "sent_at": _DATE_OR_NULL,
-        "delivered_at": _DATE_OR_NULL,
         "finished_at": {"bsonType": "date"},
         "active": {"bsonType": "bool"},
     },
@@ -85,18 +85,20 @@ def _allowed_pairs() -> list[list[str | None]]:
 def validator() -> dict[str, Any]:
     """The JSON schema, and the lifecycle: the recorded transition is allowed and ends in `status`.
 
-    A final row has `finished_at` and is not due, so a plain `$set` of `status` cannot revive it.
+    A final row has `finished_at` and is not due, so a plain `$set` of `status` cannot revive it. A campaign's
+    row is never due: its campaign delivers it.
     """
     finals = [status.value for status in FINAL_STATUSES]
     is_final = {"$in": ["$status", finals]}
     is_due = {"$ne": [{"$type": "$due_at"}, "missing"]}
     is_finished = {"$ne": [{"$type": "$finished_at"}, "missing"]}
+    is_of_campaign = {"$eq": [{"$type": "$campaign"}, "object"]}
     lifecycle = {
         "$and": [
             {"$eq": ["$last_transition.target", "$status"]},
             {"$in": [["$last_transition.source", "$last_transition.target"], _allowed_pairs()]},
             {"$eq": [{"$or": [is_final, {"$not": "$active"}]}, is_finished]},
-            {"$ne": [is_due, is_finished]},
+            {"$cond": [is_of_campaign, {"$not": is_due}, {"$ne": [is_due, is_finished]}]},
         ]
     }
     return {"$and": [{"$jsonSchema": _SCHEMA}, {"$expr": lifecycle}]}
@@ -124,6 +126,7 @@ def indexes(retention_days: float) -> list[IndexModel]:
         IndexModel(
             [("finished_at", ASCENDING)],
             name="retention",
+            partialFilterExpression={"finished_at": {"$exists": True}},
             expireAfterSeconds=int(retention_days * SECONDS_PER_DAY),
         ),
     ]

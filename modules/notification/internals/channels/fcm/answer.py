@@ -17,6 +17,7 @@ class FailureKind(StrEnum):
     SERVER_UNTRUSTED = "server_untrusted"
     CONNECT_FAILED = "connect_failed"
     STREAM_REFUSED = "stream_refused"
+    CLAIM_LOST = "claim_lost"
 
     TIMEOUT = "timeout"
     CONNECTION_LOST = "connection_lost"
@@ -36,7 +37,7 @@ class FcmResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendFailure:
-    """No response. `detail` is one short line for an operator, free of content, addresses and secrets."""
+    """No response. `detail` is kept with the row: one line, no content, address, secret or path."""
 
     kind: FailureKind
     detail: str = ""

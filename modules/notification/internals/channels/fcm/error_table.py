@@ -13,17 +13,23 @@ from modules.notification.types import Outcome, TargetAction
 SERVER_ERROR_BACKOFF_SECONDS = 10.0
 QUOTA_BACKOFF_SECONDS = 60.0
 CONNECT_BACKOFF_SECONDS = 1.0
+# What only an operator can mend is not looked at every second.
+OPERATOR_BACKOFF_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """One row of the table. `only_with` is the HTTP status without which the row does not hold."""
+    """One row of the table. `only_with` is the HTTP status without which the row does not hold.
+
+    `attempted` False: decided in this process, so it says nothing of the provider or the credential.
+    """
 
     outcome: Outcome
     reason: str
     target_action: TargetAction = TargetAction.KEEP
     min_backoff_seconds: float = 0.0
     only_with: int | None = None
+    attempted: bool = True
 
 
 def _transient(reason: str) -> Meaning:
@@ -129,8 +135,15 @@ HTTP_STATUSES: Mapping[int, Meaning] = MappingProxyType(
 
 FAILURES: Mapping[FailureKind, Meaning] = MappingProxyType(
     {
-        FailureKind.PAYLOAD_INVALID: _permanent("the notification cannot be put into an FCM message"),
-        FailureKind.APP_UNKNOWN: _misconfigured("no FCM app is configured under the device's app id"),
+        FailureKind.PAYLOAD_INVALID: Meaning(
+            Outcome.PERMANENT, "the notification cannot be put into an FCM message", attempted=False
+        ),
+        FailureKind.APP_UNKNOWN: Meaning(
+            Outcome.MISCONFIGURED,
+            "no FCM app is configured under the device's app id",
+            min_backoff_seconds=OPERATOR_BACKOFF_SECONDS,
+            attempted=False,
+        ),
         FailureKind.CREDENTIALS_UNUSABLE: _misconfigured("no access token for FCM can be had"),
         FailureKind.TOKEN_SERVER_UNREACHABLE: _not_sent("the token server gives no answer; nothing was sent"),
         FailureKind.SERVER_UNTRUSTED: _misconfigured(
@@ -139,6 +152,12 @@ FAILURES: Mapping[FailureKind, Meaning] = MappingProxyType(
         FailureKind.CONNECT_FAILED: _not_sent("no connection to FCM; nothing was sent"),
         # REFUSED_STREAM says that nothing was processed (RFC 9113, 8.7).
         FailureKind.STREAM_REFUSED: _not_sent("FCM refused the stream unread; nothing was sent"),
+        FailureKind.CLAIM_LOST: Meaning(
+            Outcome.THROTTLED,
+            "the claim ran out before there was room to send",
+            min_backoff_seconds=1.0,
+            attempted=False,
+        ),
         FailureKind.TIMEOUT: _unknown("no answer in time; the message may have been taken"),
         FailureKind.CONNECTION_LOST: _unknown(
             "the connection was lost; the message may have been taken", CONNECT_BACKOFF_SECONDS

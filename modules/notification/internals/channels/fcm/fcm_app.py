@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import structlog
+
+from modules.application.errors import ServiceError
 from modules.config.types import FcmAppSettings, FcmSettings
 from modules.notification.internals.channels.fcm.access_token_source import Access, AccessTokenSource
 from modules.notification.internals.channels.fcm.answer import FcmAnswer
@@ -16,6 +21,7 @@ class FcmApp:
     def __init__(
         self, *, app_id: str, app: FcmAppSettings, settings: FcmSettings, max_concurrent_requests: int
     ) -> None:
+        self._app_id = app_id
         self._settings = settings
         self.max_concurrent_requests = max_concurrent_requests
         is_default = app.credentials_path == settings.credentials_path
@@ -29,6 +35,7 @@ class FcmApp:
             timeout_seconds=settings.request_timeout_seconds,
         )
         self._transport: FcmTransport | None = None
+        self._reported: ServiceError | None = None
 
     async def access(self) -> Access:
         """What sending needs; raises a ServiceError that says what an operator has to mend.
@@ -38,24 +45,41 @@ class FcmApp:
         self._opened()
         return await self._tokens.access()
 
-    async def post(self, body: bytes, access: Access) -> FcmAnswer:
+    async def post(
+        self, body: bytes, access: Access, may_send: Callable[[], bool] = lambda: True
+    ) -> FcmAnswer:
         """Send one body. A refused access token is replaced once, as FCM did not read the message then.
 
-        Raises as `access` does, when a new token cannot be had.
+        `may_send` is asked right before. Raises as `access` does, when a new token cannot be had.
         """
-        answer = await self._post(body, access)
+        answer = await self._post(body, access, may_send)
         if not refuses_access_token(answer):
             return answer
         replacement = await self._tokens.replacement(access)
-        return answer if replacement is None else await self._post(body, replacement)
+        return answer if replacement is None else await self._post(body, replacement, may_send)
+
+    def report(self, error: ServiceError) -> None:
+        """Tell the operator why there is no access: once, however many sends met the same failure."""
+        if error is self._reported:
+            return
+        self._reported = error
+        structlog.get_logger().error(
+            "no access token",
+            action="fcm.no_access",
+            app_id=self._app_id,
+            code=error.code,
+            reason=error.reason,
+        )
 
     async def close(self) -> None:
         await self._tokens.close()
         if self._transport is not None:
             await self._transport.close()
 
-    async def _post(self, body: bytes, access: Access) -> FcmAnswer:
-        return await self._opened().post(project_id=access.project_id, token=access.token, body=body)
+    async def _post(self, body: bytes, access: Access, may_send: Callable[[], bool]) -> FcmAnswer:
+        return await self._opened().post(
+            project_id=access.project_id, token=access.token, body=body, may_send=may_send
+        )
 
     def _opened(self) -> FcmTransport:
         if self._transport is None:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 import secrets
-from typing import Final, Literal
+from typing import Final
 
 from firebase_admin import messaging
 
 from modules.device_token.types import TargetKind
+from modules.notification.types import BroadcastKind
 
-TOPIC: Final = "topic"
-# Stands where the target goes, as firebase-admin encodes no message without one; nobody's text can repeat it.
+# Stand where target and id go, as firebase-admin encodes no message without a target; nobody's text can
+# repeat them. The id is as long as a row's.
 ANY_TARGET: Final = f"any-target-{secrets.token_hex(16)}"
+ANY_ID: Final = secrets.token_hex(12)
 
 _TARGET_MEMBER = f'"fid": "{ANY_TARGET}"'
-_MEMBERS = (*TargetKind, TOPIC)
+_MEMBERS = (*TargetKind, *BroadcastKind)
 
 
 class EncodedMessage:
-    """The request body for any target of one message, which has to be addressed to the fid ANY_TARGET.
+    """The request body for any target and id of one message, which has to be addressed to the fid ANY_TARGET.
 
     Raises ValueError for what firebase-admin refuses to encode.
     """
@@ -33,9 +35,10 @@ class EncodedMessage:
         self._openings = {member: f'{opening}{member}": ' for member in _MEMBERS}
         self._closing = f'{after}, "validate_only": true}}' if validate_only else f"{after}}}"
 
-    def body_for(self, member: TargetKind | Literal["topic"], address: str) -> bytes:
-        """The whole request body for one device, or for a topic."""
-        return f"{self._openings[member]}{json.dumps(address)}{self._closing}".encode()
+    def body_for(self, member: TargetKind | BroadcastKind, address: str, message_id: str = ANY_ID) -> bytes:
+        """The whole request body for one device, topic or condition; `message_id` stands where ANY_ID did."""
+        text = f"{self._openings[member]}{json.dumps(address)}{self._closing}"
+        return text.replace(ANY_ID, message_id).encode()
 
     def size_bytes(self) -> int:
         """What the message object without its target takes as compact JSON in UTF-8.

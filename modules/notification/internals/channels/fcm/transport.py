@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -42,9 +43,16 @@ _DETAIL_LENGTH = 120
 # hyper-util's name for an error before a connection existed. pyreqwest's own classes do not tell: it raises
 # ConnectError for a reset, and ConnectTimeoutError for a missed deadline, after the request was written.
 _NO_CONNECTION = "client error (Connect)"
+# hyper-util's name for an error after that and before an answer began; an answer proves the stream was read.
+_NO_ANSWER = "client error (SendRequest)"
 _UNTRUSTED = "invalid peer certificate"
-# h2's words for REFUSED_STREAM, and for a stream beyond the last that a GOAWAY without error names.
-_UNREAD = ("refused stream before processing any application logic", "not a result of an error")
+# h2's words for RST_STREAM with REFUSED_STREAM, and for a stream beyond the last that a GOAWAY without error
+# names; its debug data may follow (h2 src/error.rs, src/proto/streams/streams.rs, `recv_go_away`). A "stream
+# error" that is "not a result of an error" is another thing: the server may have read it (RFC 9113, 8.1).
+_UNREAD = (
+    "stream error received: refused stream before processing any application logic",
+    "connection error received: not a result of an error",
+)
 
 
 @dataclass(slots=True)
@@ -81,12 +89,16 @@ class FcmTransport:
         ]
         self._urls: dict[str, Url] = {}
 
-    async def post(self, *, project_id: str, token: str, body: bytes) -> FcmAnswer:
+    async def post(
+        self, *, project_id: str, token: str, body: bytes, may_send: Callable[[], bool] = lambda: True
+    ) -> FcmAnswer:
         """Send one body to messages:send, when there is room; the deadline runs from then on.
 
-        Never raises for what the network or the server does.
+        `may_send` is asked when there is room. Never raises for what the network or the server does.
         """
         async with self._slots:
+            if not may_send():
+                return SendFailure(kind=FailureKind.CLAIM_LOST)
             connection = min(self._connections, key=lambda candidate: candidate.in_flight)
             connection.in_flight += 1
             started = time.perf_counter()
@@ -170,7 +182,7 @@ def _failure(error: PyreqwestError) -> tuple[FailureKind, str]:
     if _NO_CONNECTION in causes:
         untrusted = any(cause.startswith(_UNTRUSTED) for cause in causes)
         return (FailureKind.SERVER_UNTRUSTED if untrusted else FailureKind.CONNECT_FAILED), detail
-    if any(cause.endswith(_UNREAD) for cause in causes):
+    if _NO_ANSWER in causes and any(cause.startswith(_UNREAD) for cause in causes):
         return FailureKind.STREAM_REFUSED, ""
     if isinstance(error, RequestTimeoutError):
         return FailureKind.TIMEOUT, ""

@@ -1,0 +1,68 @@
+"""Measures how a backlog drains: overdue rows, and workers that have only just been started.
+
+`python -m benchmarks.backlog [--rows 100000] [--processes 2]`; the last line is one JSON object. Timed from
+the start of the worker processes to the last row `sent`, their own start included and told apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+
+from benchmarks.bench_room import ProcessorTime, tell
+from benchmarks.bulk_room import (
+    BulkRoom,
+    bulk_room,
+    make_accounts,
+    processor_us_each,
+    told_each,
+    wait_until,
+)
+from benchmarks.bulk_send import LIMIT_SECONDS
+from demo.serve import run_process
+from modules.application.application_service import ApplicationService
+from modules.notification.workers.push_notifications_worker import PushNotificationsWorker
+
+
+def measure(room: BulkRoom, options: argparse.Namespace) -> dict[str, object]:
+    accounts = make_accounts("backlog", options.rows)
+    tell(f"storing {len(accounts)} devices and due rows")
+    room.register_devices(accounts)
+    room.store_due_rows(accounts)
+    started = time.perf_counter()
+    with room.workers(options.processes) as pids:
+        serving = time.perf_counter()
+        used = ProcessorTime.of(pids)
+        ApplicationService.run_scheduled_worker_now(cls=PushNotificationsWorker)
+        wait_until(told_each("sent", room.sent, options.rows), LIMIT_SECONDS)
+        ended = time.perf_counter()
+        processor = processor_us_each(used, ProcessorTime.of(pids), options.rows)
+    return {
+        "benchmark": "backlog",
+        "rows_per_s": round(options.rows / (ended - serving)),
+        "rows_per_s_with_start": round(options.rows / (ended - started)),
+        "workers_start_s": round(serving - started, 2),
+        "processor_us_per_row": processor,
+        "rows": options.rows,
+        "processes": options.processes,
+        "cores": os.cpu_count(),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    options = parser.parse_args()
+    with bulk_room("backlog") as room:
+        summary = measure(room, options)
+    sys.stderr.flush()
+    print(json.dumps(summary))
+    return 0
+
+
+if __name__ == "__main__":
+    run_process(main)

@@ -1,0 +1,97 @@
+"""Measures due rows from the scan's start to the last one `sent`, against clients that only send.
+
+`python -m benchmarks.bulk_send [--rows 100000] [--processes 2]`; the last line is one JSON object. Rows of a
+first, smaller block warm the workers up. The references are measured before and after; their mean counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+
+from benchmarks.bench_room import ProcessorTime, tell
+from benchmarks.bulk_room import (
+    BulkRoom,
+    bulk_room,
+    make_accounts,
+    processor_us_each,
+    told_each,
+    wait_until,
+)
+from benchmarks.references import bare_client_per_s, bare_uvloop_client_per_s, firebase_admin_per_s
+from demo.serve import run_process
+from modules.application.application_service import ApplicationService
+from modules.notification.workers.push_notifications_worker import PushNotificationsWorker
+
+LIMIT_SECONDS = 600.0
+REFERENCE_MESSAGES = 10_000
+ADMIN_MESSAGES = 1_500
+WARM_UP_ROWS = 5_000
+
+
+def drain(room: BulkRoom, accounts: list[str]) -> float:
+    """Seconds from the trigger of the scan to the last of the rows `sent`."""
+    room.store_due_rows(accounts)
+    wanted = room.sent() + len(accounts)
+    started = time.perf_counter()
+    ApplicationService.run_scheduled_worker_now(cls=PushNotificationsWorker)
+    wait_until(told_each("sent", room.sent, wanted), LIMIT_SECONDS)
+    return time.perf_counter() - started
+
+
+def references(room: BulkRoom) -> dict[str, float]:
+    return {
+        "bare_client_per_s": bare_client_per_s(room.stack, REFERENCE_MESSAGES),
+        "bare_uvloop_client_per_s": bare_uvloop_client_per_s(room.stack, REFERENCE_MESSAGES),
+        "firebase_admin_per_s": firebase_admin_per_s(room.stack, ADMIN_MESSAGES),
+    }
+
+
+def measure(room: BulkRoom, options: argparse.Namespace) -> dict[str, object]:
+    accounts = make_accounts("bulk", options.rows)
+    tell(f"registering {len(accounts)} devices")
+    room.register_devices(accounts)
+    before = references(room)
+    accepted_before = room.control.stats()["accepted"]
+    with room.workers(options.processes) as pids:
+        drain(room, accounts[:WARM_UP_ROWS])
+        used = ProcessorTime.of(pids)
+        seconds = drain(room, accounts)
+        processor = processor_us_each(used, ProcessorTime.of(pids), options.rows)
+    accepted = room.control.stats()["accepted"] - accepted_before
+    assert accepted == options.rows + WARM_UP_ROWS, f"{accepted} messages accepted"
+    after = references(room)
+    means = {name: statistics.mean((before[name], after[name])) for name in before}
+    rate = options.rows / seconds
+    return {
+        "benchmark": "bulk_send",
+        "rows_per_s": round(rate),
+        **{name: round(value) for name, value in means.items()},
+        "of_bare_client": round(rate / means["bare_client_per_s"], 3),
+        "of_bare_uvloop_client": round(rate / means["bare_uvloop_client_per_s"], 3),
+        "of_firebase_admin": round(rate / means["firebase_admin_per_s"], 1),
+        "processor_us_per_row": processor,
+        "rows": options.rows,
+        "processes": options.processes,
+        "cores": os.cpu_count(),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    options = parser.parse_args()
+    with bulk_room("bulk-send") as room:
+        summary = measure(room, options)
+    sys.stderr.flush()
+    print(json.dumps(summary))
+    return 0
+
+
+if __name__ == "__main__":
+    run_process(main)

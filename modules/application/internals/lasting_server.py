@@ -1,0 +1,81 @@
+"""Serves on after a worker has died: for a process that has other work, and nobody who starts it again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+from temporalio.client import Client
+
+from modules.application.internals.temporal_gateway import ConnectedHook
+from modules.application.internals.worker_server import WorkerServer
+from modules.application.worker import Lane, WorkerPlan
+
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 60.0
+_log = structlog.get_logger()
+
+
+class LastingServer(WorkerServer):
+    """A WorkerServer that logs what ended by itself and serves the whole plan again, on a new connection.
+
+    The pause before that doubles from FIRST_PAUSE_SECONDS up to LONGEST_PAUSE_SECONDS, and starts over once
+    a server has lived for longer than the longest.
+    """
+
+    def __init__(
+        self,
+        plan: WorkerPlan,
+        task_queue: Callable[[Lane], str],
+        *,
+        renew: Callable[[ConnectedHook], Awaitable[None]],
+    ) -> None:
+        super().__init__(plan, task_queue)
+        self._renew = renew
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def start(self, client: Client) -> None:
+        await super().start(client)
+        self._keeper = asyncio.create_task(self._keep(), name="keep-serving")
+
+    async def wait(self) -> None:
+        """Return when stopped."""
+        if self._keeper is not None:
+            await asyncio.wait({self._keeper})
+
+    async def stop(self) -> None:
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait({self._keeper})
+        await super().stop()
+
+    async def _keep(self) -> None:
+        pause_seconds = FIRST_PAUSE_SECONDS
+        serving_since = time.monotonic()
+        cause = await self._cause_of_end()
+        while True:
+            if time.monotonic() - serving_since > LONGEST_PAUSE_SECONDS:
+                pause_seconds = FIRST_PAUSE_SECONDS
+            _log.error(
+                "serving ended by itself", action="worker.ended", error=cause, again_in_seconds=pause_seconds
+            )
+            await super().stop()
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
+            serving_since = time.monotonic()
+            cause = await self._serve_again()
+
+    async def _serve_again(self) -> str:
+        try:
+            await self._renew(super().start)
+        except Exception as error:  # noqa: BLE001 - logged by its name, then tried again
+            return type(error).__name__
+        return await self._cause_of_end()
+
+    async def _cause_of_end(self) -> str:
+        ended = await self._first_ended()
+        if ended.cancelled():
+            return asyncio.CancelledError.__name__
+        return type(ended.exception()).__name__

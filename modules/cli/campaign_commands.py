@@ -1,0 +1,276 @@
+"""`notifications campaign`: one message to an audience, by hand."""
+
+# ruff: noqa: PLC0415 - what is slow to import waits until a command needs it
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from modules.application.errors import Problem
+from modules.cli.campaign_options import AudienceOptions, parse_rate, parse_rollout
+from modules.cli.campaign_watch import watch
+from modules.cli.exit_codes import UsageProblemsError
+from modules.cli.notification_commands import DEFAULT_LIST_LIMIT
+from modules.cli.option_parsing import parse_data, parse_duration
+from modules.cli.output import JsonOption, print_fields, print_table, show, show_fields
+from modules.cli.session import application
+from modules.device_token.types import Platform
+from modules.notification.types import SendPushParams
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from rich.console import Console
+
+    from bootstrap import Application
+    from modules.notification.types import Campaign
+
+app = typer.Typer(help="Campaigns: one message to an audience.")
+
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The campaign's id.")]
+_SEARCH, _PACE, _ROLLOUT = "Audience", "Pace", "Rollout"
+_LIST_COLUMNS = ("id", "campaign_key", "state", "accounts", "title", "created_at", "finished_at")
+
+
+@app.command()
+def send(
+    *,
+    key: Annotated[str, typer.Option(help="Sent once under this key.")],
+    title: Annotated[str, typer.Option()],
+    body: Annotated[str, typer.Option()],
+    data: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="May be repeated.")] = None,
+    category: Annotated[str, typer.Option(help="What preferences speak about.")] = "general",
+    accounts_file: Annotated[
+        str | None,
+        typer.Option(help="Account ids, one a line; - is standard input.", rich_help_panel=_SEARCH),
+    ] = None,
+    platform: Annotated[
+        list[Platform] | None, typer.Option(help="May be repeated.", rich_help_panel=_SEARCH)
+    ] = None,
+    app_id: Annotated[
+        str | None, typer.Option("--app", help="Only devices of this FCM app.", rich_help_panel=_SEARCH)
+    ] = None,
+    locale: Annotated[
+        list[str] | None, typer.Option(help="May be repeated.", rich_help_panel=_SEARCH)
+    ] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(help="Any of them; may be repeated.", rich_help_panel=_SEARCH)
+    ] = None,
+    seen_after: Annotated[
+        str | None, typer.Option(metavar="TIME", help="ISO 8601.", rich_help_panel=_SEARCH)
+    ] = None,
+    seen_before: Annotated[
+        str | None, typer.Option(metavar="TIME", help="ISO 8601.", rich_help_panel=_SEARCH)
+    ] = None,
+    topic: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Subscribers of this topic.", rich_help_panel=_SEARCH)
+    ] = None,
+    condition: Annotated[
+        str | None, typer.Option(metavar="EXPR", help="Over topics.", rich_help_panel=_SEARCH)
+    ] = None,
+    expires_in: Annotated[str | None, typer.Option(help="Not later than this: 90s, 10m, 2h.")] = None,
+    rate: Annotated[
+        str | None, typer.Option(metavar="N", help="Accounts a second.", rich_help_panel=_PACE)
+    ] = None,
+    rollout: Annotated[
+        str | None, typer.Option(metavar="1,10,50,100", help="Steps, percent.", rich_help_panel=_ROLLOUT)
+    ] = None,
+    max_error_rate: Annotated[
+        float | None, typer.Option(help="0 to 1; above it a step halts.", rich_help_panel=_ROLLOUT)
+    ] = None,
+    max_p95_ms: Annotated[
+        float | None, typer.Option(help="Of FCM's answers; above it a step halts.", rich_help_panel=_ROLLOUT)
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count and check, send nothing.")] = False,
+    _json: JsonOption = False,
+) -> None:
+    """Send one message to an audience: accounts from a file, a search over devices, a topic or a condition.
+
+    Exit code 0 says that the campaign is accepted for good; `campaign show` says how far it is.
+    """
+    problems: list[Problem] = []
+    pairs = parse_data(data or (), "data", problems)
+    expiry = None if expires_in is None else parse_duration(expires_in, "expires_in", problems)
+    audience_options = AudienceOptions(
+        accounts_file=accounts_file,
+        platforms=tuple(platform or ()),
+        locales=tuple(locale or ()),
+        tags=tuple(tag or ()),
+        seen_after=seen_after,
+        seen_before=seen_before,
+        topic=topic,
+        condition=condition,
+        app_id=app_id,
+    )
+    audience_options.check(problems)
+    query = audience_options.to_query(problems)
+    rate_per_second = None if rate is None else parse_rate(rate, "rate", problems)
+    steps = parse_rollout(rollout, max_error_rate=max_error_rate, max_p95_ms=max_p95_ms, problems=problems)
+    if problems:
+        raise UsageProblemsError(problems)
+    params = SendPushParams(
+        title=title,
+        body=body,
+        data=pairs,
+        category=category,
+        app_id=None if audience_options.is_broadcast else app_id,
+    )
+    with audience_options.opened(query) as audience, application() as opened:
+        from modules.notification.campaign_service import CampaignService
+        from modules.notification.notification_service import NotificationService
+
+        campaign_id = NotificationService.send_push_to_audience(
+            audience=audience,
+            params=params,
+            campaign_key=key,
+            expires_at=None if expiry is None else _from_now(opened, expiry),
+            rate_per_second=rate_per_second,
+            rollout=steps,
+            dry_run=dry_run,
+        )
+        accepted = CampaignService.get_campaign(campaign_id=campaign_id)
+    show_fields(
+        {
+            "campaign_id": campaign_id,
+            "state": accepted.state,
+            "accounts": accepted.accounts,
+            "expires_at": accepted.expires_at,
+        }
+    )
+
+
+def _from_now(opened: Application, expiry: timedelta) -> datetime:
+    # Expiry is decided by the database's clock, so it is counted from there.
+    return opened.loop_thread.run(opened.database.clock.now()) + expiry
+
+
+@app.command("show")
+def show_campaign(
+    campaign_id: IdArgument,
+    watching: Annotated[
+        bool, typer.Option("--watch", help="Follow it until it is over, or until Ctrl-C.")
+    ] = False,
+    _json: JsonOption = False,
+) -> None:
+    """One campaign: where it stands and why, its counts, its failures, and the plan of a dry run.
+
+    With --watch and --json, one document a line for every change.
+    """
+    with application():
+        from modules.notification.campaign_service import CampaignService
+
+        def read() -> Campaign:
+            return CampaignService.get_campaign(campaign_id=campaign_id)
+
+        if watching:
+            with suppress(KeyboardInterrupt):
+                watch(read, _show)
+        else:
+            _show(read())
+
+
+@app.command("list")
+def list_campaigns(
+    limit: Annotated[int, typer.Option(help="At most so many, 1 to 100.")] = DEFAULT_LIST_LIMIT,
+    _json: JsonOption = False,
+) -> None:
+    """Campaigns, newest first."""
+    with application():
+        from modules.notification.campaign_service import CampaignService
+
+        found = CampaignService.list_campaigns(limit=limit)
+    documents = [_document(each) for each in found]
+    show(
+        {"campaigns": documents},
+        lambda console: print_table(
+            console, _LIST_COLUMNS, ([document[name] for name in _LIST_COLUMNS] for document in documents)
+        ),
+    )
+
+
+@app.command()
+def pause(campaign_id: IdArgument, _json: JsonOption = False) -> None:
+    """Send nothing more until it is resumed; done when nothing is being sent."""
+    with application():
+        from modules.notification.campaign_service import CampaignService
+
+        _show_state(CampaignService.pause_campaign(campaign_id=campaign_id))
+
+
+@app.command()
+def resume(campaign_id: IdArgument, _json: JsonOption = False) -> None:
+    """Go on with a campaign that is paused or has halted."""
+    with application():
+        from modules.notification.campaign_service import CampaignService
+
+        _show_state(CampaignService.resume_campaign(campaign_id=campaign_id))
+
+
+@app.command()
+def cancel(campaign_id: IdArgument, _json: JsonOption = False) -> None:
+    """End a campaign for good; what is not sent yet is taken out of delivery."""
+    with application():
+        from modules.notification.campaign_service import CampaignService
+
+        _show_state(CampaignService.cancel_campaign(campaign_id=campaign_id))
+
+
+@app.command("rate")
+def set_rate(
+    campaign_id: IdArgument,
+    rate: Annotated[str, typer.Argument(metavar="N|none", help="Accounts a second; none: no limit.")],
+    _json: JsonOption = False,
+) -> None:
+    """Deliver faster or slower from now on."""
+    problems: list[Problem] = []
+    rate_per_second = parse_rate(rate, "rate", problems)
+    if problems:
+        raise UsageProblemsError(problems)
+    with application():
+        from modules.notification.campaign_service import CampaignService
+
+        _show_state(
+            CampaignService.set_campaign_rate(campaign_id=campaign_id, rate_per_second=rate_per_second)
+        )
+
+
+def _show(campaign: Campaign) -> None:
+    show(_document(campaign), lambda console: _print_campaign(console, campaign))
+
+
+def _show_state(campaign: Campaign) -> None:
+    show_fields(
+        {
+            "campaign_id": campaign.id,
+            "state": campaign.state,
+            "reason": campaign.reason,
+            "rate_per_second": campaign.rate_per_second,
+            **campaign.counts,
+        }
+    )
+
+
+def _document(campaign: Campaign) -> dict[str, object]:
+    return asdict(campaign)
+
+
+def _print_campaign(console: Console, campaign: Campaign) -> None:
+    document = _document(campaign)
+    nested = [document.pop(name) for name in ("counts", "failures", "plan", "rollout")]
+    print_fields(console, {name: value for name, value in document.items() if value is not None})
+    counts, failures, plan, rollout = nested
+    for heading, figures in (("counts", counts), ("failures", failures), ("rollout", rollout)):
+        if isinstance(figures, dict) and figures:
+            print_table(console, (heading, ""), figures.items())
+    if isinstance(plan, dict):
+        print_table(console, ("plan", ""), ((name, _flat(figure)) for name, figure in plan.items()))
+
+
+def _flat(figure: object) -> object:
+    if isinstance(figure, dict):
+        return ", ".join(f"{name} {count}" for name, count in figure.items())
+    return figure

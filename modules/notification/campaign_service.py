@@ -1,0 +1,187 @@
+"""Campaigns as callers, operators and workers see them: accept, read, list, control, and what a run asks."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+
+from modules.application.event_loop_thread import EventLoopThread
+from modules.application.mongo_database import MongoDatabase
+from modules.application.service_facade import ServiceFacade, blocking
+from modules.config.types import Settings
+from modules.notification.campaign_types import (
+    CampaignParams,
+    Collected,
+    CollectParams,
+    RecordStateParams,
+    SliceParams,
+    SliceReport,
+)
+from modules.notification.internals.campaign_acceptance import RunCampaign
+from modules.notification.internals.campaign_book import ControlCampaign
+from modules.notification.internals.campaign_core import CampaignCore, assemble_campaigns
+from modules.notification.internals.campaign_delivery import DeliverRows, WaitOpen
+from modules.notification.internals.campaign_params import CampaignRequest
+from modules.notification.internals.campaign_planner import ValidatePush
+from modules.notification.types import Audience, Campaign, CampaignState, Rollout, SendPushParams
+
+# More than run at once; the next scan finds the others.
+UNFINISHED_LIMIT = 1_000
+
+
+class CampaignService(ServiceFacade[CampaignCore]):
+    """Tells audiences one thing each. Usable after `bootstrap` has run in the process.
+
+    All methods raise NotBootstrappedError before bootstrap and UnavailableError when MongoDB does not answer;
+    those that take a campaign's id CampaignNotFoundError.
+    """
+
+    @classmethod
+    async def start(
+        cls,
+        *,
+        database: MongoDatabase,
+        loop_thread: EventLoopThread,
+        settings: Settings,
+        run: RunCampaign,
+        control: ControlCampaign,
+        validate: ValidatePush,
+        deliver: DeliverRows,
+        wait_open: WaitOpen,
+    ) -> None:
+        """Create the collections and bind the service to the loop; called by bootstrap, safe to repeat."""
+        core = assemble_campaigns(
+            settings,
+            database,
+            run=run,
+            control=control,
+            validate=validate,
+            deliver=deliver,
+            wait_open=wait_open,
+        )
+        await loop_thread.call(core.ensure)
+        cls.bind(core, loop_thread)
+
+    @classmethod
+    async def send_push_to_audience_async(
+        cls,
+        *,
+        audience: Audience,
+        params: SendPushParams,
+        campaign_key: str,
+        expires_at: datetime | None = None,
+        rate_per_second: float | None = None,
+        rollout: Rollout | None = None,
+        dry_run: bool = False,
+    ) -> str:
+        """See NotificationService.send_push_to_audience."""
+        request = CampaignRequest(
+            audience=audience,
+            params=params,
+            campaign_key=campaign_key,
+            expires_at=expires_at,
+            rate_per_second=rate_per_second,
+            rollout=rollout,
+            dry_run=dry_run,
+        )
+        return await cls._on_core(lambda core: core.acceptance.accept(request))
+
+    @classmethod
+    async def get_campaign_async(cls, *, campaign_id: str) -> Campaign:
+        """One campaign with its counts as its pages have them."""
+        return await cls._on_core(lambda core: core.book.get(campaign_id))
+
+    @classmethod
+    async def list_campaigns_async(cls, *, limit: int = 50, before: datetime | None = None) -> list[Campaign]:
+        """Campaigns, newest first, at most `limit` (1 to 100), created before `before`."""
+        return await cls._on_core(lambda core: core.book.newest(limit=limit, before=before))
+
+    @classmethod
+    async def pause_campaign_async(cls, *, campaign_id: str) -> Campaign:
+        """Send nothing more until it is resumed; returns once nothing is being sent.
+
+        This and the other three raise CampaignFinishedError, CampaignDryRunError, ConflictError with the
+        run's own code, and CampaignDeferredError or UnavailableError without Temporal.
+        """
+        return await cls._on_core(lambda core: core.book.control(campaign_id, "pause"))
+
+    @classmethod
+    async def resume_campaign_async(cls, *, campaign_id: str) -> Campaign:
+        """Go on with a campaign that is paused or halted."""
+        return await cls._on_core(lambda core: core.book.control(campaign_id, "resume"))
+
+    @classmethod
+    async def cancel_campaign_async(cls, *, campaign_id: str) -> Campaign:
+        """End it for good; returns it once nothing is being sent and the rest is taken out of delivery."""
+        return await cls._on_core(lambda core: core.book.control(campaign_id, "cancel"))
+
+    @classmethod
+    async def set_campaign_rate_async(cls, *, campaign_id: str, rate_per_second: float | None) -> Campaign:
+        """Deliver to as many accounts a second from now on; None: as fast as the provider allows."""
+        return await cls._on_core(lambda core: core.book.set_rate(campaign_id, rate_per_second))
+
+    @classmethod
+    async def collect_audience_async(cls, params: CollectParams) -> Collected:
+        """Store up to 50 further pages of a search; a list or broadcast is complete at once.
+
+        Repeated, it finds what the first one stored; the size of the audience is said once for all. Pages but
+        the last one have 1,000 accounts. Raises CampaignFinishedError and CampaignDryRunError.
+        """
+        return await cls._on_core(
+            lambda core: core.book.collect(params.campaign_id, first_page=params.first_page)
+        )
+
+    @classmethod
+    async def deliver_slice_async(cls, params: SliceParams, *, stopped: asyncio.Event) -> SliceReport:
+        """Write and send a slice's rows; ends after the chunk under way when `stopped` is set.
+
+        Repeated, it sends what is still open. Raises NotFoundError without such a campaign or page.
+        """
+        return await cls._on_core(lambda core: core.delivery.deliver(params, stopped))
+
+    @classmethod
+    async def record_state_async(cls, params: RecordStateParams) -> None:
+        """Record where a campaign stands; a final state stays, and leaves record and pages to retention."""
+        state = CampaignState(params.state)
+        await cls._on_core(
+            lambda core: core.book.record_state(params.campaign_id, state, reason=params.reason)
+        )
+
+    @classmethod
+    async def cancel_rest_async(cls, params: CampaignParams) -> dict[str, int]:
+        """Take every pending row out of delivery and count all pages anew; returns their sums.
+
+        Accounts without a row count as cancelled. Call it when no slice is under way any more.
+        """
+        return await cls._on_core(lambda core: core.book.cancel_rest(params.campaign_id))
+
+    @classmethod
+    async def counts_async(cls, *, campaign_id: str) -> dict[str, int]:
+        """The sums of the pages' tallies, with the words of a tally; accounts without a row are in none."""
+        return await cls._on_core(lambda core: core.book.counts(campaign_id))
+
+    @classmethod
+    async def plan_async(cls, params: CampaignParams) -> None:
+        """Walk the audience of a dry run and end it with its plan; raises ConflictError for any other."""
+        await cls._on_core(lambda core: core.book.plan(params.campaign_id))
+
+    @classmethod
+    async def unfinished_async(cls, *, limit: int = UNFINISHED_LIMIT) -> list[str]:
+        """Ids of at most `limit` campaigns that are in no final state."""
+        return await cls._on_core(lambda core: core.book.unfinished(limit=limit))
+
+    @classmethod
+    async def start_run_async(cls, *, campaign_id: str) -> bool:
+        """Start the run of an unfinished campaign, dry or not; False when it has one or is finished.
+
+        Raises CampaignDeferredError without Temporal.
+        """
+        return await cls._on_core(lambda core: core.book.start(campaign_id))
+
+    send_push_to_audience = blocking(send_push_to_audience_async)
+    get_campaign = blocking(get_campaign_async)
+    list_campaigns = blocking(list_campaigns_async)
+    pause_campaign = blocking(pause_campaign_async)
+    resume_campaign = blocking(resume_campaign_async)
+    cancel_campaign = blocking(cancel_campaign_async)
+    set_campaign_rate = blocking(set_campaign_rate_async)

@@ -1,0 +1,71 @@
+"""Puts the parts that campaigns need together for one event loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modules.application.mongo_database import MongoDatabase
+from modules.config.types import Settings
+from modules.notification.internals.campaign_acceptance import CampaignAcceptance, RunCampaign
+from modules.notification.internals.campaign_audience import CampaignAudience
+from modules.notification.internals.campaign_book import CampaignBook, ControlCampaign
+from modules.notification.internals.campaign_delivery import CampaignDelivery, DeliverRows, WaitOpen
+from modules.notification.internals.campaign_planner import CampaignPlanner, ValidatePush
+from modules.notification.internals.store.campaign_page_repository import CampaignPageRepository
+from modules.notification.internals.store.campaign_repository import CampaignRepository
+from modules.notification.internals.store.campaign_row_repository import CampaignRowRepository
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignCore:
+    """What CampaignService is bound to."""
+
+    campaigns: CampaignRepository
+    pages: CampaignPageRepository
+    acceptance: CampaignAcceptance
+    book: CampaignBook
+    delivery: CampaignDelivery
+
+    async def ensure(self) -> None:
+        """Create the collections and their indexes, or bring them up to date."""
+        await self.campaigns.ensure()
+        await self.pages.ensure()
+
+
+def assemble_campaigns(
+    settings: Settings,
+    database: MongoDatabase,
+    *,
+    run: RunCampaign,
+    control: ControlCampaign,
+    validate: ValidatePush,
+    deliver: DeliverRows,
+    wait_open: WaitOpen,
+) -> CampaignCore:
+    retention_days = settings.retention.finished_days
+    campaigns = CampaignRepository(database.database, retention_days=retention_days)
+    pages = CampaignPageRepository(database.database, retention_days=retention_days)
+    audience = CampaignAudience(pages, database.clock)
+    rows = CampaignRowRepository(database.database)
+    acceptance = CampaignAcceptance(
+        campaigns=campaigns, pages=pages, audience=audience, clock=database.clock, run=run
+    )
+    book = CampaignBook(
+        campaigns=campaigns,
+        pages=pages,
+        rows=rows,
+        audience=audience,
+        acceptance=acceptance,
+        planner=CampaignPlanner(audience, validate),
+        clock=database.clock,
+        control=control,
+    )
+    delivery = CampaignDelivery(
+        campaigns=campaigns,
+        pages=pages,
+        rows=rows,
+        deliver=deliver,
+        clock=database.clock,
+        wait_open=wait_open,
+    )
+    return CampaignCore(campaigns=campaigns, pages=pages, acceptance=acceptance, book=book, delivery=delivery)

@@ -1,0 +1,135 @@
+"""Delivers slices of campaign pages: writes their rows, sends them in chunks, counts what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from bson import ObjectId
+
+from modules.application.mongo_database import DatabaseClock
+from modules.notification.campaign_types import SliceParams, SliceReport
+from modules.notification.internals.attempt_tally import AttemptTally
+from modules.notification.internals.campaign_book import campaign_id_of
+from modules.notification.internals.store.campaign_page_repository import CampaignPageRepository
+from modules.notification.internals.store.campaign_repository import CampaignRepository
+from modules.notification.internals.store.campaign_row_repository import CampaignRowRepository
+from modules.notification.types import DeliveryReport
+
+# The sends of one chunk may repeat when a worker is killed, and a stop waits for one.
+CHUNK_ROWS = 250
+# A paced slice sends in portions of this time.
+PORTION_SECONDS = 1.0
+
+
+class DeliverRows(Protocol):
+    """PushDelivery.deliver, whoever runs it."""
+
+    async def __call__(
+        self, *, notification_ids: Sequence[str], tally: AttemptTally
+    ) -> list[DeliveryReport]: ...
+
+
+class WaitOpen(Protocol):
+    """Returns once the app's provider takes messages again, or `stopped` is set."""
+
+    async def __call__(self, *, app_id: str, stopped: asyncio.Event) -> None: ...
+
+
+class CampaignDelivery:
+    """Lives on one event loop. Safe to repeat: rows are written once, and the claim decides who sends."""
+
+    def __init__(
+        self,
+        *,
+        campaigns: CampaignRepository,
+        pages: CampaignPageRepository,
+        rows: CampaignRowRepository,
+        deliver: DeliverRows,
+        clock: DatabaseClock,
+        wait_open: WaitOpen,
+    ) -> None:
+        self._campaigns = campaigns
+        self._pages = pages
+        self._rows = rows
+        self._deliver_rows = deliver
+        self._clock = clock
+        self._wait_open = wait_open
+
+    async def deliver(self, part: SliceParams, stopped: asyncio.Event) -> SliceReport:
+        """Deliver the slice, or what of it is begun when `stopped` is set; ends after the chunk under way.
+
+        Raises UnavailableError when MongoDB does not answer, NotFoundError when the page does not exist.
+        """
+        campaign = await self._campaigns.get(campaign_id_of(part.campaign_id))
+        account_ids = await self._pages.account_ids(campaign.id, part.page)
+        tally = AttemptTally()
+        pace = _Pace(part.rate_per_second)
+        done = part.start
+        while done < part.end:
+            await self._wait_open(app_id=campaign.app_id, stopped=stopped)
+            await pace.wait(stopped)
+            if stopped.is_set():
+                break
+            chunk = account_ids[done : min(part.end, done + pace.rows)]
+            row_ids = await self._rows.write(
+                campaign.id,
+                part.page,
+                chunk,
+                expires_at=campaign.expires_at,
+                now=await self._clock.now(),
+            )
+            if row_ids:
+                ids = [str(row_id) for row_id in row_ids]
+                await self._deliver_rows(notification_ids=ids, tally=tally)
+            pace.sent(len(chunk))
+            done += len(chunk)
+        return await self._report(campaign.id, part, account_ids, done, tally)
+
+    async def _report(
+        self,
+        campaign_id: ObjectId,
+        part: SliceParams,
+        account_ids: Sequence[str],
+        done: int,
+        tally: AttemptTally,
+    ) -> SliceReport:
+        page = await self._rows.tally(campaign_id, part.page, account_ids)
+        await self._pages.store_tally(campaign_id, part.page, page.counts, retry_at=page.open_until)
+        now = await self._clock.now()
+        retry_in = None if page.open_until is None else max(0.0, (page.open_until - now).total_seconds())
+        return SliceReport(
+            page=part.page,
+            done=done,
+            counts=page.counts,
+            retry_in_seconds=retry_in,
+            attempts=tally.attempts,
+            errors=tally.errors,
+            latencies=tally.latencies,
+        )
+
+
+class _Pace:
+    """Spaces chunks so that a slice keeps its rate from its start on."""
+
+    def __init__(self, rate_per_second: float | None) -> None:
+        self._rate = rate_per_second
+        portion = CHUNK_ROWS if rate_per_second is None else int(rate_per_second * PORTION_SECONDS)
+        self.rows = max(1, min(CHUNK_ROWS, portion))
+        self._next = time.monotonic()
+
+    async def wait(self, stopped: asyncio.Event) -> None:
+        """Wait for the next chunk's turn, or for the stop."""
+        left = self._next - time.monotonic()
+        if left > 0:
+            try:
+                async with asyncio.timeout(left):
+                    await stopped.wait()
+            except TimeoutError:
+                return
+
+    def sent(self, rows: int) -> None:
+        if self._rate is not None:
+            self._next = max(self._next, time.monotonic() - PORTION_SECONDS) + rows / self._rate

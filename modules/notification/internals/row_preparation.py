@@ -1,0 +1,147 @@
+"""Decides for each claimed row whom a message goes to now, or why none does; who, may we, what."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from bson import ObjectId
+
+from modules.application.mongo_database import DatabaseClock
+from modules.device_token.device_token_service import DeviceTokenService
+from modules.device_token.types import Device
+from modules.notification.internals.push_notification_writer import SettledRow
+from modules.notification.internals.row_outcome import (
+    Round,
+    broadcast_target,
+    device_target,
+    ended,
+    failed,
+    ready,
+)
+from modules.notification.internals.settlement import DeviceProgress, RowProgress, conclude, lose_dispatched
+from modules.notification.internals.store.push_notification_model import PushNotificationModel
+from modules.notification.types import OutcomePolicy, Priority
+from modules.preference.preference_service import PreferenceService
+from modules.preference.types import Decision
+
+
+class RowPreparation:
+    """Asks devices and preferences once for a whole page of rows."""
+
+    def __init__(self, clock: DatabaseClock) -> None:
+        self._clock = clock
+
+    async def next_steps(
+        self, rows: Sequence[PushNotificationModel]
+    ) -> tuple[list[Round], list[SettledRow], datetime]:
+        """The rows that are to be sent, those that end without, and the database's time of that.
+
+        Raises UnavailableError when MongoDB does not answer.
+        """
+        devices, decisions, now = await asyncio.gather(
+            self._devices_of(rows), self._decisions_for(rows), self._clock.now()
+        )
+        rounds: list[Round] = []
+        settled: list[SettledRow] = []
+        for row in rows:
+            step = self._prepared(row, devices[row.id], decisions.get((row.account_id, row.category)), now)
+            if isinstance(step, Round):
+                rounds.append(step)
+            else:
+                settled.append(step)
+        return rounds, settled, now
+
+    def _prepared(
+        self, row: PushNotificationModel, active: Sequence[Device], decision: Decision | None, now: datetime
+    ) -> SettledRow | Round:
+        """What is to be sent for a row, or its end. One row's failure is its own."""
+        try:
+            return self._next_step(row, active, decision, now)
+        except Exception as error:  # noqa: BLE001 - recorded on the row; its text can hold content
+            return failed(row, self._progress_of(row, active, now), error)
+
+    async def _devices_of(self, rows: Sequence[PushNotificationModel]) -> dict[ObjectId, list[Device]]:
+        found: dict[ObjectId, list[Device]] = {row.id: [] for row in rows if row.broadcast is not None}
+        addressed = [row for row in rows if row.broadcast is None]
+        for app_id in {row.app_id for row in addressed}:
+            wanted = [row for row in addressed if row.app_id == app_id]
+            if len(wanted) == 1:
+                account_id = wanted[0].account_id
+                found[wanted[0].id] = await DeviceTokenService.active_devices_async(
+                    account_id=account_id, app_id=app_id
+                )
+                continue
+            by_account = await DeviceTokenService.active_devices_for_async(
+                account_ids={row.account_id for row in wanted}, app_id=app_id
+            )
+            found.update({row.id: by_account[row.account_id] for row in wanted})
+        return found
+
+    async def _decisions_for(self, rows: Sequence[PushNotificationModel]) -> dict[tuple[str, str], Decision]:
+        questions = {
+            (row.account_id, row.category)
+            for row in rows
+            if row.priority is not Priority.IMMEDIATE and row.broadcast is None
+        }
+        return await PreferenceService.decisions_for_async(questions=questions) if questions else {}
+
+    def _next_step(
+        self, row: PushNotificationModel, active: Sequence[Device], decision: Decision | None, now: datetime
+    ) -> SettledRow | Round:
+        progress = self._progress_of(row, active, now)
+        if decision is not None and not decision.allowed:
+            return ended(row, progress, "preference_opted_out", decision.reason, event="suppressed")
+        if row.broadcast is None:
+            targets = [device_target(device) for device in active]
+        else:
+            targets = [broadcast_target(row.broadcast)]
+        waiting = progress.open_devices()
+        done = progress.settled_ids()
+        sendable = [
+            target
+            for target in targets
+            if target.device_id not in done and ready(waiting.get(target.device_id), now)
+        ]
+        active_ids = frozenset(target.device_id for target in targets)
+        if not sendable:
+            return self._nothing_to_send(row, progress, active_ids)
+        return Round(row, progress, sendable, {device.id: device for device in active}, active_ids)
+
+    def _progress_of(
+        self, row: PushNotificationModel, active: Sequence[Device], now: datetime
+    ) -> RowProgress:
+        progress = RowProgress(
+            devices=tuple(DeviceProgress(**device.model_dump()) for device in row.devices),
+            retry_count=row.retry_count,
+            max_retries=row.max_retries,
+            outcome_policy=row.outcome_policy,
+            retries_until_expiry=row.priority is Priority.IMMEDIATE and row.expires_at is not None,
+            expires_at=row.expires_at,
+        )
+        if row.claim is None or row.outcome_policy is not OutcomePolicy.AT_MOST_ONCE:
+            return progress
+        apps = {device.id: device.app_id for device in active}
+        return lose_dispatched(progress, row.claim.dispatched, apps, now=now)
+
+    def _nothing_to_send(
+        self, row: PushNotificationModel, progress: RowProgress, active_ids: frozenset[str]
+    ) -> SettledRow:
+        if not progress.devices:
+            return ended(
+                row, progress, "no_active_devices", "the account has no active device", event="undeliverable"
+            )
+        # What is left waits for its time, or its device is gone.
+        devices = tuple(
+            device if device.device_id in active_ids else replace(device, not_before=None)
+            for device in progress.devices
+        )
+        settlement = conclude(progress, devices, retry_count=progress.retry_count)
+        return SettledRow(
+            row=row,
+            settlement=settlement,
+            event="attempted",
+            detail="no device is ready to be tried",
+        )

@@ -1,0 +1,129 @@
+"""The document of one campaign: its audience, its content, and where it stands."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final, Literal
+
+from bson import ObjectId
+from pydantic import BaseModel, ConfigDict, Field
+
+from modules.application.app_ids import DEFAULT_APP_ID
+from modules.device_token.types import Platform
+from modules.notification.internals.store.push_notification_model import PushNotificationModel
+from modules.notification.types import CampaignState
+
+CAMPAIGN_SCHEMA_VERSION: Final = 1
+FINAL_STATES: Final = frozenset({CampaignState.CANCELLED, CampaignState.COMPLETED, CampaignState.PLANNED})
+# What a campaign's rows have from their campaign (CampaignContents).
+CONTENT_FIELDS: Final = frozenset(
+    {
+        "title",
+        "body",
+        "data",
+        "image_url",
+        "click_action",
+        "category",
+        "app_id",
+        "options",
+        "outcome_policy",
+        "provider",
+        "content_fingerprint",
+        "broadcast",
+    }
+)
+
+
+class AudienceKind(StrEnum):
+    LIST = "list"
+    QUERY = "query"
+    BROADCAST = "broadcast"
+
+
+class _Part(BaseModel):
+    # A validation error must not quote a title or an account id.
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True)
+
+
+class AudienceModel(_Part):
+    """Whom a campaign is for; a list stands in its pages, a broadcast in the content."""
+
+    kind: AudienceKind
+    platforms: list[Platform] = []
+    app_id: str | None = None
+    locales: list[str] = []
+    tags: list[str] = []
+    last_seen_after: datetime | None = None
+    last_seen_before: datetime | None = None
+
+
+class RolloutModel(_Part):
+    steps: list[float]
+    max_error_rate: float
+    max_p95_ms: float
+
+
+class PlanModel(_Part):
+    """What a dry run found; see CampaignPlan."""
+
+    accounts: int
+    devices: int
+    platforms: dict[str, int]
+    locales: dict[str, int]
+    suppressed: dict[str, int]
+    payload_bytes: int
+    sample: dict[str, int]
+
+
+class CampaignModel(_Part):
+    """A document of `campaigns`. `accounts` and `pages` are set once, when the whole audience is stored."""
+
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True
+    )
+
+    id: ObjectId = Field(alias="_id")
+    schema_version: Literal[1] = CAMPAIGN_SCHEMA_VERSION
+    campaign_key: str
+    fingerprint: str
+    state: CampaignState = CampaignState.COLLECTING
+    reason: str | None = None
+    audience: AudienceModel
+    content: dict[str, Any] = Field(repr=False)
+    expires_at: datetime | None
+    rate_per_second: float | None
+    rollout: RolloutModel | None
+    dry_run: bool
+    accounts: int | None = None
+    pages: int | None = None
+    plan: PlanModel | None = None
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None = None
+
+    @property
+    def app_id(self) -> str:
+        """The app whose credential the campaign is sent with, the default one where it goes to all apps."""
+        broadcast = self.content.get("broadcast")
+        app_id = broadcast["app_id"] if broadcast else self.content["app_id"]
+        return app_id or DEFAULT_APP_ID
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in FINAL_STATES
+
+    def to_document(self) -> dict[str, Any]:
+        """The document to store; `finished_at` stays absent until it is set, as retention counts on it."""
+        document = self.model_dump(by_alias=True)
+        if document["finished_at"] is None:
+            del document["finished_at"]
+        return document
+
+
+def content_of(row: PushNotificationModel) -> dict[str, Any]:
+    """What every row of a campaign has in common with `row`."""
+    content = row.model_dump(include=set(CONTENT_FIELDS))
+    if content["broadcast"] is None:
+        del content["broadcast"]
+    return content

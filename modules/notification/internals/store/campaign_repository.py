@@ -1,0 +1,168 @@
+"""Keeps campaigns in MongoDB; the unique key decides which of several equal requests makes the campaign."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, ClassVar
+
+from bson import ObjectId
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import DuplicateKeyError
+
+from modules.application.repository import Document, Repository, database_errors
+from modules.notification.errors import CampaignNotFoundError
+from modules.notification.internals.store.campaign_model import (
+    CAMPAIGN_SCHEMA_VERSION,
+    FINAL_STATES,
+    CampaignModel,
+    PlanModel,
+)
+from modules.notification.internals.store.push_notification_schema import SECONDS_PER_DAY
+from modules.notification.types import CampaignState
+
+_COUNT_OR_NULL = {"bsonType": ["int", "long", "null"], "minimum": 0}
+_FINAL = sorted(state.value for state in FINAL_STATES)
+_OPEN = sorted(state.value for state in CampaignState if state not in FINAL_STATES)
+_SCHEMA: dict[str, Any] = {
+    "bsonType": "object",
+    "required": [
+        "schema_version",
+        "campaign_key",
+        "fingerprint",
+        "state",
+        "audience",
+        "content",
+        "dry_run",
+        "created_at",
+        "updated_at",
+    ],
+    "properties": {
+        "_id": {"bsonType": "objectId"},
+        "schema_version": {"enum": [CAMPAIGN_SCHEMA_VERSION]},
+        "campaign_key": {"bsonType": "string", "minLength": 1},
+        "fingerprint": {"bsonType": "string", "minLength": 1},
+        "state": {"enum": [state.value for state in CampaignState]},
+        "reason": {"bsonType": ["string", "null"]},
+        "audience": {"bsonType": "object", "required": ["kind"]},
+        "content": {"bsonType": "object", "required": ["title", "body", "category", "content_fingerprint"]},
+        "expires_at": {"bsonType": ["date", "null"]},
+        "rate_per_second": {"bsonType": ["double", "null"]},
+        "rollout": {"bsonType": ["object", "null"]},
+        "dry_run": {"bsonType": "bool"},
+        "accounts": _COUNT_OR_NULL,
+        "pages": _COUNT_OR_NULL,
+        "plan": {"bsonType": ["object", "null"]},
+        "created_at": {"bsonType": "date"},
+        "updated_at": {"bsonType": "date"},
+        "finished_at": {"bsonType": "date"},
+    },
+}
+
+
+def _validator() -> dict[str, Any]:
+    """The JSON schema; and a campaign is finished exactly in its final states."""
+    is_finished = {"$ne": [{"$type": "$finished_at"}, "missing"]}
+    return {
+        "$and": [{"$jsonSchema": _SCHEMA}, {"$expr": {"$eq": [{"$in": ["$state", _FINAL]}, is_finished]}}]
+    }
+
+
+class CampaignRepository(Repository):
+    """The collection `campaigns`. Methods raise UnavailableError when MongoDB does not answer."""
+
+    collection_name: ClassVar[str] = "campaigns"
+    validator: ClassVar[Mapping[str, Any]] = _validator()
+
+    def __init__(self, database: AsyncDatabase[Document], *, retention_days: float) -> None:
+        super().__init__(database)
+        self._retention_days = retention_days
+
+    def index_models(self) -> Sequence[IndexModel]:
+        return [
+            IndexModel([("campaign_key", ASCENDING)], name="campaign_key", unique=True),
+            IndexModel([("created_at", DESCENDING)], name="newest"),
+            IndexModel([("state", ASCENDING), ("created_at", ASCENDING)], name="unfinished"),
+            IndexModel(
+                [("finished_at", ASCENDING)],
+                name="retention",
+                expireAfterSeconds=int(self._retention_days * SECONDS_PER_DAY),
+            ),
+        ]
+
+    async def insert(self, campaign: CampaignModel) -> bool:
+        """Store a new campaign, durable on a majority; False when its key is taken already."""
+        async with database_errors():
+            try:
+                await self._collection.insert_one(campaign.to_document())
+            except DuplicateKeyError as error:
+                # A write whose answer was lost is repeated: our own id means that it had landed.
+                return "_id" in (error.details or {}).get("keyPattern", {})
+        return True
+
+    async def get(self, campaign_id: ObjectId) -> CampaignModel:
+        """The campaign of this id; raises CampaignNotFoundError."""
+        async with database_errors():
+            document = await self._collection.find_one({"_id": campaign_id})
+        if document is None:
+            raise CampaignNotFoundError
+        return CampaignModel.model_validate(document)
+
+    async def find_by_key(self, campaign_key: str) -> CampaignModel | None:
+        async with database_errors():
+            document = await self._collection.find_one({"campaign_key": campaign_key})
+        return None if document is None else CampaignModel.model_validate(document)
+
+    async def newest(self, *, limit: int, before: datetime | None) -> list[CampaignModel]:
+        """Campaigns created before `before`, newest first."""
+        wanted: Document = {} if before is None else {"created_at": {"$lt": before}}
+        cursor = self._collection.find(wanted).sort("created_at", DESCENDING).limit(limit)
+        async with database_errors():
+            return [CampaignModel.model_validate(document) for document in await cursor.to_list()]
+
+    async def unfinished(self, *, limit: int) -> list[ObjectId]:
+        """Ids of campaigns in no final state, oldest first within a state."""
+        cursor = self._collection.find({"state": {"$in": _OPEN}}, {"_id": 1}, hint="unfinished").limit(limit)
+        async with database_errors():
+            return [document["_id"] for document in await cursor.to_list()]
+
+    async def record_state(
+        self, campaign_id: ObjectId, state: CampaignState, *, reason: str | None
+    ) -> CampaignModel:
+        """Take a campaign to `state` unless it is finished; returns it as it is then."""
+        change: Document = {"state": state.value, "reason": {"$literal": reason}, "updated_at": "$$NOW"}
+        if state in FINAL_STATES:
+            change["finished_at"] = "$$NOW"
+        return await self._change({"_id": campaign_id, "state": {"$in": _OPEN}}, change)
+
+    async def fix_extent(self, campaign_id: ObjectId, *, accounts: int, pages: int) -> CampaignModel:
+        """Say once how large the audience is; returns the campaign with what was said first."""
+        change = {"accounts": accounts, "pages": pages, "updated_at": "$$NOW"}
+        return await self._change({"_id": campaign_id, "accounts": None}, change)
+
+    async def store_rate(self, campaign_id: ObjectId, rate_per_second: float | None) -> CampaignModel:
+        """Change the rate of a campaign that is not finished; returns it as it is then."""
+        rate = None if rate_per_second is None else float(rate_per_second)
+        change = {"rate_per_second": rate, "updated_at": "$$NOW"}
+        return await self._change({"_id": campaign_id, "state": {"$in": _OPEN}}, change)
+
+    async def store_plan(self, campaign_id: ObjectId, plan: PlanModel) -> CampaignModel:
+        """End a dry run with its plan, unless it is finished; returns the campaign as it is then."""
+        change = {
+            "plan": {"$literal": plan.model_dump()},
+            "state": CampaignState.PLANNED.value,
+            "accounts": plan.accounts,
+            "finished_at": "$$NOW",
+            "updated_at": "$$NOW",
+        }
+        return await self._change({"_id": campaign_id, "state": {"$in": _OPEN}}, change)
+
+    async def _change(self, condition: Document, change: Document) -> CampaignModel:
+        async with database_errors():
+            document = await self._collection.find_one_and_update(
+                condition, [{"$set": change}], return_document=ReturnDocument.AFTER
+            )
+        if document is None:
+            return await self.get(condition["_id"])
+        return CampaignModel.model_validate(document)

@@ -1,0 +1,133 @@
+"""Writes and counts the rows of a campaign's page; they live in `push_notifications` with all others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from bson import ObjectId
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import BulkWriteError
+
+from modules.application.repository import Document, database_errors
+from modules.notification.internals.store.campaign_rows import campaign_row_id, new_campaign_row
+from modules.notification.internals.store.push_notification_claims import cancellation
+from modules.notification.internals.store.push_notification_repository import PushNotificationRepository
+from modules.notification.types import Status
+
+CANCELLED = "cancelled"
+DUPLICATE = "duplicate"
+_BY_ID = {"_id": 1}
+_OPEN = (Status.PENDING.value, Status.PROCESSING.value)
+# Error code of the MongoDB server (src/mongo/base/error_codes.yml).
+_DUPLICATE_KEY = 11000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageTally:
+    """Accounts of a page by what became of them; `open_until` is when an open row is next due.
+
+    Keys are statuses, but `failed:<error_type>` for failed rows, `cancelled`, and `duplicate` for accounts
+    that the audience names more than once. None: nothing is open.
+    """
+
+    counts: dict[str, int]
+    open_until: datetime | None
+
+
+class CampaignRowRepository:
+    """Methods raise UnavailableError when MongoDB does not answer."""
+
+    def __init__(self, database: AsyncDatabase[Document]) -> None:
+        self._collection = database[PushNotificationRepository.collection_name]
+
+    async def write(
+        self,
+        campaign_id: ObjectId,
+        page: int,
+        account_ids: Sequence[str],
+        *,
+        expires_at: datetime | None,
+        now: datetime,
+    ) -> list[ObjectId]:
+        """Have a row for each account, durable on a majority; returns the ids of those still open."""
+        accounts = {campaign_row_id(campaign_id, account_id): account_id for account_id in account_ids}
+        async with database_errors():
+            found = await self._collection.find(
+                {"_id": {"$in": list(accounts)}}, {"status": 1, "active": 1}, hint=_BY_ID
+            ).to_list()
+        known = {row["_id"]: row["active"] and row["status"] in _OPEN for row in found}
+        rows = [
+            new_campaign_row(campaign_id, page, account_id, expires_at=expires_at, now=now)
+            for row_id, account_id in accounts.items()
+            if row_id not in known
+        ]
+        if rows:
+            await self._insert(rows)
+        return [row_id for row_id in accounts if known.get(row_id, True)]
+
+    async def _insert(self, rows: list[Document]) -> None:
+        async with database_errors():
+            try:
+                await self._collection.insert_many(rows, ordered=False)
+            except BulkWriteError as error:
+                problems = error.details.get("writeErrors", [])
+                if any(problem["code"] != _DUPLICATE_KEY for problem in problems) or not problems:
+                    raise
+
+    async def cancel(self, campaign_id: ObjectId, account_ids: Sequence[str]) -> None:
+        """Take the pending rows of these accounts out of delivery, as one is cancelled."""
+        row_ids = [campaign_row_id(campaign_id, account_id) for account_id in account_ids]
+        pending = {"_id": {"$in": row_ids}, "status": Status.PENDING.value, "active": True}
+        async with database_errors():
+            await self._collection.update_many(pending, cancellation(), hint=_BY_ID)
+
+    async def tally(self, campaign_id: ObjectId, page: int, account_ids: Sequence[str]) -> PageTally:
+        """What became of the page's accounts; those without a row are not counted."""
+        times_named = Counter(account_ids)
+        wanted = [campaign_row_id(campaign_id, account_id) for account_id in times_named]
+        fields = {
+            "account_id": 1,
+            "status": 1,
+            "active": 1,
+            "error_type": 1,
+            "created_at": 1,
+            "next_retry_at": 1,
+            "campaign.page": 1,
+            "claim.lease_expires_at": 1,
+        }
+        counts: Counter[str] = Counter()
+        open_until: list[datetime] = []
+        async with database_errors():
+            async for row in self._collection.find({"_id": {"$in": wanted}}, fields, hint=_BY_ID):
+                named = times_named[row["account_id"]]
+                if row["campaign"]["page"] != page:
+                    counts[DUPLICATE] += named
+                    continue
+                counts[_word_for(row)] += 1
+                counts[DUPLICATE] += named - 1
+                moment = _next_moment(row)
+                if moment is not None:
+                    open_until.append(moment)
+        return PageTally(counts=dict(+counts), open_until=min(open_until, default=None))
+
+
+def _word_for(row: Document) -> str:
+    if not row["active"]:
+        return CANCELLED
+    status: str = row["status"]
+    return f"{status}:{row.get('error_type') or 'unknown'}" if status == Status.FAILED.value else status
+
+
+def _next_moment(row: Document) -> datetime | None:
+    """When an open row can be tried again; rows written and never tried are due since they exist."""
+    if not row["active"]:
+        return None
+    moment: datetime | None = None
+    if row["status"] == Status.PENDING.value:
+        moment = row.get("next_retry_at") or row["created_at"]
+    elif row["status"] == Status.PROCESSING.value:
+        moment = row["claim"]["lease_expires_at"]
+    return moment

@@ -1,0 +1,44 @@
+"""What a campaign's rows are: found by campaign and account alone, and without content of their own."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any
+
+from bson import ObjectId
+
+from modules.notification.internals.store.push_notification_model import DEFAULT_MAX_RETRIES, SCHEMA_VERSION
+from modules.notification.types import Priority, Status
+
+
+def campaign_row_id(campaign_id: ObjectId, account_id: str) -> ObjectId:
+    """The id of the one row this campaign has for the account: writing it again adds none."""
+    digest = blake2b(account_id.encode(), digest_size=8, key=campaign_id.binary).digest()
+    return ObjectId(campaign_id.binary[:4] + digest)
+
+
+def new_campaign_row(
+    campaign_id: ObjectId, page: int, account_id: str, *, expires_at: datetime | None, now: datetime
+) -> dict[str, Any]:
+    """The document of a new row; what is the model's default is left out, a million times."""
+    row: dict[str, Any] = {
+        "_id": campaign_row_id(campaign_id, account_id),
+        "schema_version": SCHEMA_VERSION,
+        "account_id": account_id,
+        "status": Status.PENDING.value,
+        "priority": Priority.NORMAL.value,
+        "campaign": {"id": campaign_id, "page": page},
+        "retry_count": 0,
+        "max_retries": DEFAULT_MAX_RETRIES,
+        "fence": 0,
+        "lost_claims": 0,
+        "last_transition": {"source": None, "target": Status.PENDING.value},
+        "events": [],
+        "created_at": now,
+        "updated_at": now,
+        "active": True,
+    }
+    if expires_at is not None:
+        row["expires_at"] = expires_at
+    return row

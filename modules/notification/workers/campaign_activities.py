@@ -1,0 +1,114 @@
+"""Connects the campaign's worker to the campaign service; nothing here decides anything."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import structlog
+from temporalio import activity
+
+from modules.application.errors import ServiceError
+from modules.notification.campaign_service import CampaignService
+from modules.notification.campaign_types import (
+    CampaignParams,
+    Collected,
+    CollectParams,
+    RecordStateParams,
+    SliceParams,
+    SliceReport,
+)
+from modules.notification.workers.activity_boundary import heartbeating, without_content
+from modules.notification.workers.campaign_worker import (
+    CANCEL_ACTIVITY,
+    COLLECT_ACTIVITY,
+    PLAN_ACTIVITY,
+    RECORD_ACTIVITY,
+    SLICE_ACTIVITY,
+)
+from modules.notification.workers.push_notifications_worker import RESTART_ACTIVITY
+
+ResultT = TypeVar("ResultT")
+
+
+class CampaignActivities:
+    """The activities of campaigns. All heartbeat while they work."""
+
+    def all(self) -> list[Callable[..., Any]]:
+        return [
+            self.plan,
+            self.collect,
+            self.deliver_slice,
+            self.cancel_rest,
+            self.record_state,
+            self.restart,
+        ]
+
+    @activity.defn(name=PLAN_ACTIVITY)
+    async def plan(self, params: CampaignParams) -> None:
+        """Walk the audience and write what would be sent into the campaign's record."""
+        async with heartbeating():
+            await without_content(CampaignService.plan_async(params))
+
+    @activity.defn(name=COLLECT_ACTIVITY)
+    async def collect(self, params: CollectParams) -> Collected:
+        """Store the audience's next pages."""
+        async with heartbeating():
+            return await without_content(CampaignService.collect_audience_async(params))
+
+    @activity.defn(name=SLICE_ACTIVITY)
+    async def deliver_slice(self, params: SliceParams) -> SliceReport:
+        """Deliver a slice; one that Temporal cancels, or whose process ends, reports how far it got."""
+        stopped = asyncio.Event()
+        async with heartbeating():
+            return await _stopping(
+                without_content(CampaignService.deliver_slice_async(params, stopped=stopped)),
+                stopped,
+            )
+
+    @activity.defn(name=CANCEL_ACTIVITY)
+    async def cancel_rest(self, params: CampaignParams) -> dict[str, int]:
+        """Take what was not sent out of delivery; returns the campaign's final counts."""
+        async with heartbeating():
+            return await without_content(CampaignService.cancel_rest_async(params))
+
+    @activity.defn(name=RECORD_ACTIVITY)
+    async def record_state(self, params: RecordStateParams) -> None:
+        async with heartbeating():
+            await without_content(CampaignService.record_state_async(params))
+
+    @activity.defn(name=RESTART_ACTIVITY)
+    async def restart(self) -> int:
+        """Start a run for each unfinished campaign that has none; returns how many."""
+        async with heartbeating():
+            return await without_content(_restart())
+
+
+async def _restart() -> int:
+    restarted = 0
+    for campaign_id in await CampaignService.unfinished_async():
+        try:
+            restarted += await CampaignService.start_run_async(campaign_id=campaign_id)
+        except ServiceError as error:
+            # One that cannot be started must not keep the scan from the due rows.
+            structlog.get_logger().warning(
+                "campaign not restarted", action="scan.campaign_refused", id=campaign_id, error=error.code
+            )
+    return restarted
+
+
+async def _stopping(work: Coroutine[Any, Any, ResultT], stopped: asyncio.Event) -> ResultT:
+    """Await `work` to its own end; a cancellation, or the worker's shutdown, only sets `stopped`."""
+    working = asyncio.create_task(work)
+    ending = asyncio.create_task(activity.wait_for_worker_shutdown())
+    ending.add_done_callback(lambda _: stopped.set())
+    try:
+        while not working.done():
+            try:
+                await asyncio.wait({working})
+            except asyncio.CancelledError:
+                stopped.set()
+    finally:
+        ending.cancel()
+    return working.result()

@@ -1,0 +1,249 @@
+"""Decides what a campaign sends next and whether a step of its rollout has failed; pure functions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+
+from modules.notification.campaign_types import (
+    CampaignRunParams,
+    CampaignSlice,
+    OpenPage,
+    PageTally,
+    RolloutParams,
+    SliceReport,
+)
+from modules.notification.types import LATENCY_BUCKETS_MS
+
+PAGE_ACCOUNTS = 1_000
+SLICES_IN_FLIGHT = 8
+# A change of rate takes effect within this time (docs/decisions/0012).
+SLICE_SECONDS = 5.0
+MOST_OPEN_PAGES = 200
+JUDGED_ATTEMPTS = 50
+SHORTEST_RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How many slices are under way at once, each one's share of the rate, and the most accounts of one."""
+
+    in_flight: int
+    share_per_second: float | None
+    accounts: int
+
+
+def pace_of(rate_per_second: float | None) -> Pace:
+    """The pace for a rate (above 0), None for none.
+
+    A second slice is added only where whole pages fit into SLICE_SECONDS: two slices of one page would have
+    to wait for each other.
+    """
+    if rate_per_second is None:
+        return Pace(in_flight=SLICES_IN_FLIGHT, share_per_second=None, accounts=PAGE_ACCOUNTS)
+    pages = math.floor(min(rate_per_second * SLICE_SECONDS / PAGE_ACCOUNTS, SLICES_IN_FLIGHT))
+    in_flight = max(1, pages)
+    share = rate_per_second / in_flight
+    accounts = math.floor(min(share * SLICE_SECONDS, PAGE_ACCOUNTS))
+    return Pace(in_flight=in_flight, share_per_second=share, accounts=max(1, accounts))
+
+
+def next_slice(
+    course: CampaignRunParams, under_way: Collection[CampaignSlice], now: float
+) -> CampaignSlice | None:
+    """What to start now: what was stopped, then pages whose visit is due, then accounts not reached yet.
+
+    None when there is no room or nothing to start. No page has two slices under way: of two reports on a page
+    the later one is right. `now` is seconds of Unix time.
+    """
+    pace = pace_of(course.rate_per_second)
+    if len(under_way) >= pace.in_flight:
+        return None
+    busy = {each.page for each in under_way}
+    for left in course.left:
+        if left.page not in busy:
+            return replace(left, end=min(left.end, left.start + pace.accounts))
+    due = [page for page in _waiting(course, busy) if page.visit_at <= now]
+    if due:
+        number = min(due, key=lambda page: page.visit_at).number
+        reached = min(course.next_account - number * PAGE_ACCOUNTS, PAGE_ACCOUNTS)
+        return CampaignSlice(page=number, start=0, end=reached, visit=True)
+    if len(course.open_pages) > MOST_OPEN_PAGES:
+        return None
+    return _new_slice(course, busy, pace)
+
+
+def _new_slice(course: CampaignRunParams, busy: Collection[int], pace: Pace) -> CampaignSlice | None:
+    page, start = divmod(course.next_account, PAGE_ACCOUNTS)
+    end = min(start + pace.accounts, PAGE_ACCOUNTS, step_end(course) - page * PAGE_ACCOUNTS)
+    if page in busy or end <= start:
+        return None
+    return CampaignSlice(page=page, start=start, end=end)
+
+
+def begun(course: CampaignRunParams, part: CampaignSlice) -> CampaignRunParams:
+    """The course once `part`, which `next_slice` gave, is under way."""
+    if part.visit:
+        return course
+    for place, left in enumerate(course.left):
+        if (left.page, left.start) == (part.page, part.start):
+            rest = [replace(left, start=part.end)] if part.end < left.end else []
+            return replace(course, left=[*course.left[:place], *rest, *course.left[place + 1 :]])
+    return replace(course, next_account=part.page * PAGE_ACCOUNTS + part.end)
+
+
+def put_back(course: CampaignRunParams, part: CampaignSlice) -> CampaignRunParams:
+    """The course once `part` has ended without a report; a page that was visited is still open."""
+    if part.visit or part.start >= part.end:
+        return course
+    left = sorted([*course.left, part], key=lambda each: (each.page, each.start))
+    return replace(course, left=left)
+
+
+def reported(
+    course: CampaignRunParams, part: CampaignSlice, report: SliceReport, now: float
+) -> CampaignRunParams:
+    """The course once `part` has reported: counts, the page's next visit, the step's figures, the rest."""
+    stopped = report.done < part.end
+    course = put_back(course, replace(part, start=report.done))
+    visit_at = now if part.visit and stopped else None
+    if visit_at is None and report.retry_in_seconds is not None:
+        visit_at = now + max(report.retry_in_seconds, SHORTEST_RETRY_SECONDS)
+    open_pages = [page for page in course.open_pages if page.number != part.page]
+    if visit_at is not None:
+        open_pages.append(OpenPage(number=part.page, visit_at=visit_at))
+    course = _counted(replace(course, open_pages=open_pages), report)
+    if part.visit:
+        return course
+    sums = zip_longest(course.step_latencies, report.latencies, fillvalue=0)
+    return replace(
+        course,
+        step_attempts=course.step_attempts + report.attempts,
+        step_errors=course.step_errors + report.errors,
+        step_latencies=[old + new for old, new in sums],
+    )
+
+
+def _counted(course: CampaignRunParams, report: SliceReport) -> CampaignRunParams:
+    """With the page's tally in place of the one before; tallies of pages that are done are let go."""
+    before = next((each.counts for each in course.tallies if each.page == report.page), {})
+    counts = {
+        status: course.counts.get(status, 0) + report.counts.get(status, 0) - before.get(status, 0)
+        for status in {**course.counts, **report.counts}
+    }
+    tallies = [each for each in course.tallies if each.page != report.page]
+    if not _is_done(course, report.page):
+        tallies.append(PageTally(page=report.page, counts=dict(report.counts)))
+    return replace(
+        course, counts={status: count for status, count in counts.items() if count}, tallies=tallies
+    )
+
+
+def _is_done(course: CampaignRunParams, page: int) -> bool:
+    reached = course.next_account >= min((page + 1) * PAGE_ACCOUNTS, course.accounts or 0)
+    unfinished = {each.page for each in course.left} | {each.number for each in course.open_pages}
+    return reached and page not in unfinished
+
+
+def next_visit_at(course: CampaignRunParams, under_way: Collection[CampaignSlice]) -> float | None:
+    """When the first page that nobody is at is to be visited, in Unix time; None when none is."""
+    return min((page.visit_at for page in _waiting(course, {each.page for each in under_way})), default=None)
+
+
+def _waiting(course: CampaignRunParams, busy: Collection[int]) -> list[OpenPage]:
+    return [page for page in course.open_pages if page.number not in busy]
+
+
+def is_complete(course: CampaignRunParams, under_way: Collection[CampaignSlice]) -> bool:
+    """True when every account was reached, and no page has anything left to be tried again."""
+    reached = course.accounts is not None and course.next_account >= course.accounts
+    return reached and not (under_way or course.left or course.open_pages)
+
+
+def step_end(course: CampaignRunParams) -> int:
+    """The account before which to stop until the step has been judged."""
+    if course.rollout is None or course.step >= len(course.rollout.step_ends):
+        return course.accounts or 0
+    return course.rollout.step_ends[course.step]
+
+
+def advanced(course: CampaignRunParams, under_way: Collection[CampaignSlice]) -> CampaignRunParams:
+    """The course in the first step that is not over; ask `halt_reason` first."""
+    while _step_is_over(course, under_way):
+        course = cleared(replace(course, step=course.step + 1))
+    return course
+
+
+def cleared(course: CampaignRunParams) -> CampaignRunParams:
+    """The course with the step's figures at nothing: what was seen so far is judged no more."""
+    return replace(course, step_attempts=0, step_errors=0, step_latencies=[])
+
+
+def _step_is_over(course: CampaignRunParams, under_way: Collection[CampaignSlice]) -> bool:
+    """Retries may outlive their step: they wait up to the longest backoff, and count for no step."""
+    if course.rollout is None or course.step >= len(course.rollout.step_ends):
+        return False
+    unreported = course.left or any(not each.visit for each in under_way)
+    return course.next_account >= step_end(course) and not unreported
+
+
+def halt_reason(course: CampaignRunParams, under_way: Collection[CampaignSlice]) -> str | None:
+    """Which limit the step has passed, in one sentence; None when none, or too little has been seen.
+
+    A step is judged from JUDGED_ATTEMPTS on, and at its end whatever was seen.
+    """
+    rollout = course.rollout
+    if rollout is None or course.step_attempts == 0:
+        return None
+    if course.step_attempts < JUDGED_ATTEMPTS and not _step_is_over(course, under_way):
+        return None
+    passed = _passed_limit(course, rollout)
+    steps = len(rollout.step_ends)
+    return None if passed is None else f"Step {min(course.step + 1, steps)} of {steps}: {passed}."
+
+
+def _passed_limit(course: CampaignRunParams, rollout: RolloutParams) -> str | None:
+    error_rate = course.step_errors / course.step_attempts
+    if error_rate > rollout.max_error_rate:
+        return (
+            f"{course.step_errors} of {course.step_attempts} attempts failed ({error_rate:.1%}), "
+            f"the limit is {rollout.max_error_rate:.1%}"
+        )
+    p95 = p95_ms(course.step_latencies)
+    if p95 > rollout.max_p95_ms:
+        longest = LATENCY_BUCKETS_MS[-1]
+        measured = f"{p95:.0f} ms" if math.isfinite(p95) else f"more than {longest} ms"
+        return f"the provider's p95 is {measured}, the limit is {rollout.max_p95_ms:.0f} ms"
+    return None
+
+
+def p95_ms(latencies: Sequence[int]) -> float:
+    """The time within which 95 % of the answers came, from counts by LATENCY_BUCKETS_MS.
+
+    Linear inside a bucket, as Prometheus does it; infinite in the open one; 0 without answers.
+    """
+    rank = 0.95 * sum(latencies)
+    seen, lower = 0, 0
+    for upper, count in zip(LATENCY_BUCKETS_MS, latencies, strict=False):
+        if count and seen + count >= rank:
+            return lower + (upper - lower) * (rank - seen) / count
+        seen, lower = seen + count, upper
+    return math.inf if sum(latencies) else 0.0
+
+
+def in_words(course: CampaignRunParams, state: str, reason: str | None) -> str:
+    """Where the campaign stands, for the Web UI: numbers only."""
+    rate = "no limit" if course.rate_per_second is None else f"{course.rate_per_second:g}/s"
+    step = "" if course.rollout is None else f", {course.step} of {len(course.rollout.step_ends)} steps over"
+    total = "?" if course.accounts is None else str(course.accounts)
+    why = "" if reason is None else f" ({reason})"
+    return (
+        f"**{state}**{why}: {course.next_account} of {total} accounts{step}. {_listed(course.counts)}. "
+        f"{len(course.open_pages)} page(s) to be visited again, rate {rate}."
+    )
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "Nothing sent yet"

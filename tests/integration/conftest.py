@@ -1,0 +1,33 @@
+"""A database of the test's own, as services have it: opened on an event loop in a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from pydantic import SecretStr
+
+from modules.application.event_loop_thread import EventLoopThread
+from modules.application.mongo_database import MongoDatabase
+from modules.config.types import MongoSettings
+
+
+@pytest.fixture
+def loop_thread() -> Iterator[EventLoopThread]:
+    thread = EventLoopThread("test")
+    yield thread
+    thread.stop()
+
+
+@pytest.fixture
+def database(mongodb_uri: str, database_name: str, loop_thread: EventLoopThread) -> Iterator[MongoDatabase]:
+    opened = MongoDatabase(
+        MongoSettings(
+            uri=SecretStr(mongodb_uri),
+            database=database_name,
+            server_selection_timeout_seconds=5,
+            operation_timeout_seconds=20,
+        )
+    )
+    yield opened
+    loop_thread.run(opened.close())

@@ -1,0 +1,130 @@
+"""What becomes of a push when there is no access token, or FCM does not take the one there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from structlog.testing import capture_logs
+
+from modules.notification.types import Outcome
+from tests.integration.fcm.conftest import MakeService, outcomes
+from tests.support.fcm_errors import fcm_error
+from tests.support.fcm_factories import make_payload, make_target, make_targets
+from tests.support.fcm_files import write_service_account
+from tests.support.fcm_socket import FcmSocket, Reaction, Received, accept, answering
+from tests.support.fcm_token_server import TokenServer, granting, refusing
+
+
+async def test_without_a_token_nothing_is_sent(
+    fcm: FcmSocket, make_service: MakeService, token_server: TokenServer
+) -> None:
+    token_server.answer = lambda _: refusing("invalid_grant")
+    with capture_logs() as logs:
+        result = await make_service().send_push(make_targets(3), make_payload())
+    assert outcomes(result.results) == [Outcome.MISCONFIGURED] * 3
+    reason = result.results[0].classification.reason
+    assert reason == "no access token for FCM can be had: fcm_token_refused"
+    [entry] = logs
+    assert (entry["action"], entry["app_id"], entry["code"]) == (
+        "fcm.no_access",
+        "default",
+        "fcm_token_refused",
+    )
+    assert "invalid_grant" in entry["reason"]
+    assert fcm.requests == []
+    assert len(token_server.posted) == 1, "one refusal serves all targets"
+
+
+async def test_a_token_server_out_of_reach_costs_only_time(
+    fcm: FcmSocket, make_service: MakeService, tmp_path: Path
+) -> None:
+    path = write_service_account(tmp_path / "lost.json", "https://127.0.0.1:1/token")
+    result = await make_service(credentials_path=path).send_push(make_targets(2), make_payload())
+    assert outcomes(result.results) == [Outcome.TRANSIENT] * 2
+    assert result.results[0].classification.code == "TOKEN_SERVER_UNREACHABLE"
+    assert result.results[0].classification.min_backoff_seconds == 1
+    assert fcm.requests == []
+
+
+async def test_a_token_fcm_refuses_is_replaced_once(
+    fcm: FcmSocket, make_service: MakeService, token_server: TokenServer
+) -> None:
+    tokens = iter(["revoked", "fresh"])
+    token_server.answer = lambda _: granting(next(tokens))
+
+    def react(received: Received) -> Reaction:
+        revoked = received.headers["authorization"] == "Bearer revoked"
+        return answering(401, fcm_error(401, "UNAUTHENTICATED")) if revoked else accept
+
+    fcm.react = react
+    result = await make_service().send_push(make_targets(20), make_payload())
+    assert len(result.accepted) == 20
+    assert len(token_server.posted) == 2, "one replacement serves all who were refused"
+
+
+async def test_a_token_that_is_refused_again_is_misconfigured(
+    fcm: FcmSocket, make_service: MakeService, token_server: TokenServer
+) -> None:
+    fcm.react = lambda _: answering(401, fcm_error(401, "UNAUTHENTICATED"))
+    service = make_service()
+    for _ in range(2):
+        result = await service.send_push(make_targets(10), make_payload())
+        assert outcomes(result.results) == [Outcome.MISCONFIGURED] * 10
+        assert {entry.classification.code for entry in result.results} == {"UNAUTHENTICATED"}
+    assert len(token_server.posted) == 2, "the token server is not asked again and again"
+    assert len(fcm.requests) <= 40
+
+
+async def test_apns_trouble_does_not_cost_a_token(
+    fcm: FcmSocket, make_service: MakeService, token_server: TokenServer
+) -> None:
+    fcm.react = lambda _: answering(401, fcm_error(401, "UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR"))
+    result = await make_service().send_push([make_target()], make_payload())
+    assert result.results[0].classification.code == "THIRD_PARTY_AUTH_ERROR"
+    assert (len(fcm.requests), len(token_server.posted)) == (1, 1)
+
+
+async def test_the_row_names_no_path_and_the_log_does(make_service: MakeService, tmp_path: Path) -> None:
+    missing = tmp_path / "missing.json"
+    broken = {
+        "fcm_credentials_missing": {"credentials_path": missing},
+        "fcm_ca_file_invalid": {"ca_file": missing},
+    }
+    for code, over in broken.items():
+        with capture_logs() as logs:
+            result = await make_service(**over).send_push(make_targets(2), make_payload())
+        for entry in result.results:
+            assert entry.outcome is Outcome.MISCONFIGURED
+            assert entry.classification.reason == f"no access token for FCM can be had: {code}"
+        [line] = logs
+        assert (line["action"], line["code"]) == ("fcm.no_access", code)
+        assert str(missing) in line["reason"]
+
+
+async def test_a_replacement_that_cannot_be_had_is_told_to_the_operator_once(
+    fcm: FcmSocket, make_service: MakeService, token_server: TokenServer
+) -> None:
+    fcm.react = lambda _: answering(401, fcm_error(401, "UNAUTHENTICATED"))
+    answers = [refusing("invalid_grant"), granting("token-1")]
+    token_server.answer = lambda _: answers.pop()
+    with capture_logs() as logs:
+        result = await make_service().send_push(make_targets(20), make_payload())
+    assert {entry.classification.code for entry in result.results} == {"CREDENTIALS_UNUSABLE"}
+    assert [entry["action"] for entry in logs] == ["fcm.no_access"], "once, for all who met it"
+
+
+async def test_a_new_failure_is_told_again(make_service: MakeService, tmp_path: Path) -> None:
+    service = make_service(ca_file=tmp_path / "missing.pem")
+    with capture_logs() as logs:
+        for _ in range(2):
+            await service.send_push(make_targets(3), make_payload())
+    assert [entry["action"] for entry in logs] == ["fcm.no_access"] * 2
+
+
+async def test_warming_up_tells_of_a_refusal_and_goes_on(
+    make_service: MakeService, token_server: TokenServer
+) -> None:
+    token_server.answer = lambda _: refusing("invalid_grant")
+    with capture_logs() as logs:
+        await make_service().warm_up()
+    assert [(entry["action"], entry["code"]) for entry in logs] == [("fcm.no_access", "fcm_token_refused")]

@@ -1,0 +1,169 @@
+"""The campaign service on real servers, with a stand-in where Temporal is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from bson import ObjectId
+from pymongo import MongoClient
+from pymongo.collection import Collection
+
+from modules.account.account_service import AccountService
+from modules.application.errors import ServiceError
+from modules.application.mongo_database import MongoDatabase
+from modules.local_stack.local_stack_service import LocalStack
+from modules.notification.campaign_service import CampaignService
+from modules.notification.campaign_types import (
+    CampaignParams,
+    CampaignRunParams,
+    Collected,
+    CollectParams,
+    RecordStateParams,
+)
+from modules.notification.internals.store.campaign_rows import new_campaign_row
+from modules.notification.notification_service import NotificationService
+from modules.notification.types import AccountList, Audience, Campaign, SendPushParams
+from tests.support.push_rows import Document
+from tests.support.push_service import PushService, make_params, push_service, settings_for
+
+
+@dataclass
+class Runs:
+    """Stands where Temporal is: remembers what was started and told, or fails as told."""
+
+    failure: ServiceError | None = None
+    refusals: list[ServiceError] = field(default_factory=list)
+    started: list[CampaignRunParams] = field(default_factory=list)
+    told: list[tuple[str, str, float | None]] = field(default_factory=list)
+
+    async def run(self, *, params: CampaignRunParams) -> bool:
+        if self.failure is not None:
+            raise self.failure
+        self.started.append(params)
+        return True
+
+    async def control(self, *, campaign_id: str, update: str, argument: float | None) -> None:
+        self.told.append((campaign_id, update, argument))
+        if self.refusals:
+            raise self.refusals.pop(0)
+
+
+@dataclass(frozen=True)
+class CampaignRoom:
+    """Everything a campaign test does goes through here."""
+
+    push: PushService
+    runs: Runs
+    campaigns: Collection[Document]
+    pages: Collection[Document]
+    rows: Collection[Document]
+    devices: Collection[Document]
+
+    def send(self, audience: Audience | None = None, key: str = "key", **over: Any) -> str:
+        """Accept a campaign; what belongs to the content goes into its params."""
+        content = {name: over.pop(name) for name in list(over) if name in SendPushParams.__dataclass_fields__}
+        return NotificationService.send_push_to_audience(
+            audience=audience if audience is not None else AccountList(account_ids=["a", "b"]),
+            params=make_params(**content),
+            campaign_key=key,
+            **over,
+        )
+
+    def read(self, campaign_id: str) -> Campaign:
+        return CampaignService.get_campaign(campaign_id=campaign_id)
+
+    def collect(self, campaign_id: str, first_page: int = 0) -> Collected:
+        params = CollectParams(campaign_id=campaign_id, first_page=first_page)
+        return self.push.loop_thread.run(CampaignService.collect_audience_async(params))
+
+    def record(self, campaign_id: str, state: str, reason: str | None = None) -> None:
+        params = RecordStateParams(campaign_id=campaign_id, state=state, reason=reason)
+        self.push.loop_thread.run(CampaignService.record_state_async(params))
+
+    def cancel_rest(self, campaign_id: str) -> dict[str, int]:
+        params = CampaignParams(campaign_id=campaign_id)
+        return self.push.loop_thread.run(CampaignService.cancel_rest_async(params))
+
+    def counts(self, campaign_id: str) -> dict[str, int]:
+        return self.push.loop_thread.run(CampaignService.counts_async(campaign_id=campaign_id))
+
+    def plan(self, campaign_id: str) -> Campaign:
+        params = CampaignParams(campaign_id=campaign_id)
+        self.push.loop_thread.run(CampaignService.plan_async(params))
+        return self.read(campaign_id)
+
+    def unfinished(self) -> list[str]:
+        return self.push.loop_thread.run(CampaignService.unfinished_async())
+
+    def stored_pages(self, campaign_id: str) -> list[list[str]]:
+        found = self.pages.find({"campaign_id": ObjectId(campaign_id)}).sort("number", 1)
+        return [page["account_ids"] for page in found]
+
+    def write_row(self, campaign_id: str, account_id: str, page: int = 0, **over: Any) -> None:
+        """A row of the campaign as a delivery would leave it."""
+        row = new_campaign_row(
+            ObjectId(campaign_id), page, account_id, expires_at=None, now=datetime.now(UTC)
+        )
+        self.rows.insert_one({**row, **over})
+
+    def register_many(self, account_ids: list[str], **over: Any) -> None:
+        """One active device for each account, past the service: a thousand at once."""
+        now = datetime.now(UTC)
+        device: Document = {
+            "app_id": "default",
+            "platform": "android",
+            "kind": "token",
+            "state": "active",
+            "state_reason": None,
+            "state_changed_at": now,
+            "registered_at": now,
+            "last_seen_at": now,
+            "version": 1,
+            **over,
+        }
+        self.devices.insert_many(
+            {**device, "account_id": account_id, "address": f"{self.push.token()}-{account_id}"}
+            for account_id in account_ids
+        )
+
+
+@contextmanager
+def campaign_room(stack: LocalStack, database_name: str) -> Iterator[CampaignRoom]:
+    """The services of campaigns, bound to the loop of a PushService."""
+    settings = settings_for(stack, database_name)
+    runs = Runs()
+    with push_service(stack, database_name) as push, MongoClient[Document](stack.mongodb_uri) as client:
+        database = MongoDatabase(settings.mongodb)
+
+        async def start() -> None:
+            await AccountService.start(database=database, loop_thread=push.loop_thread)
+            await CampaignService.start(
+                database=database,
+                loop_thread=push.loop_thread,
+                settings=settings,
+                run=runs.run,
+                control=runs.control,
+                validate=NotificationService.validate_push_async,
+                deliver=NotificationService.deliver_counted_async,
+                wait_open=NotificationService.wait_open_async,
+            )
+
+        try:
+            push.loop_thread.run(start())
+            mongo = client[database_name]
+            yield CampaignRoom(
+                push,
+                runs,
+                mongo["campaigns"],
+                mongo["campaign_pages"],
+                mongo["push_notifications"],
+                mongo["devices"],
+            )
+            push.loop_thread.run(database.close())
+        finally:
+            CampaignService.unbind()
+            AccountService.unbind()
