@@ -7,7 +7,18 @@ import subprocess
 import sys
 
 # kill_nine is no measurement of speed and takes long: it runs when it is named.
-BENCHMARKS = ("immediate", "individual", "fcm_clients")
+BENCHMARKS = (
+    "immediate",
+    "individual",
+    "bulk_send",
+    "campaign",
+    "fanout",
+    "scan",
+    "immediate_under_load",
+    "backlog",
+    "growth",
+    "fcm_clients",
+)
 NAMED_ONLY = ("kill_nine",)
 
 

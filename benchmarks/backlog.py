@@ -18,10 +18,7 @@ from benchmarks.bulk_room import (
     bulk_room,
     make_accounts,
     processor_us_each,
-    told_each,
-    wait_until,
 )
-from benchmarks.bulk_send import LIMIT_SECONDS
 from demo.serve import run_process
 from modules.application.application_service import ApplicationService
 from modules.notification.workers.push_notifications_worker import PushNotificationsWorker
@@ -37,7 +34,7 @@ def measure(room: BulkRoom, options: argparse.Namespace) -> dict[str, object]:
         serving = time.perf_counter()
         used = ProcessorTime.of(pids)
         ApplicationService.run_scheduled_worker_now(cls=PushNotificationsWorker)
-        wait_until(told_each("sent", room.sent, options.rows), LIMIT_SECONDS)
+        room.wait_sent(options.rows, options.rows)
         ended = time.perf_counter()
         processor = processor_us_each(used, ProcessorTime.of(pids), options.rows)
     return {

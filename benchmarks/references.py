@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import time
 import warnings
@@ -79,6 +80,7 @@ def firebase_admin_per_s(stack: LocalStack, count: int) -> float:
     """Messages a second of `firebase_admin.messaging.send_each`, in batches of its limit."""
     simulator = stack.simulator
     os.environ["REQUESTS_CA_BUNDLE"] = str(simulator.ca_file)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     # Its address is hard-coded; a benchmark may look where production code may not.
     messaging._MessagingService.FCM_URL = f"{simulator.endpoint}/v1/projects/{{0}}/messages:send"
     app = firebase_admin.initialize_app(credentials.Certificate(str(simulator.credentials_path)))

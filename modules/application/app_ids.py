@@ -1,4 +1,4 @@
-"""The app id that devices and credentials have where none is named; imported by all, so it imports nothing."""
+"""The app id that devices and credentials have where none is named; imports nothing, all import it."""
 
 from __future__ import annotations
 

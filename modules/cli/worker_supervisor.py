@@ -98,7 +98,7 @@ class WorkerSupervisor:
         for place in self._places:
             self._look_at(place)
         self._announce()
-        if self._now() >= self._memory_look_at:
+        if self._announced and self._now() >= self._memory_look_at:
             self._memory_look_at = self._now() + MEMORY_LOOK_EVERY_SECONDS
             self._look_at_memory()
 

@@ -163,8 +163,8 @@ class Push:
 class Classification:
     """What a provider's answer means.
 
-    `retry_after_seconds` is the provider's word, `min_backoff_seconds` ours. `attempted` is False when
-    nothing was sent because the way to the provider is closed (breaker, pause).
+    `retry_after_seconds` is the provider's word, `min_backoff_seconds` ours. `attempted` is False when this
+    process decided, before anything left: the way is closed (breaker, pause), or the message cannot be sent.
     """
 
     outcome: Outcome

@@ -117,7 +117,7 @@ class FaultRoom:
     def worker(self, *, skew_seconds: float = 0.0, **settings: object) -> ServiceProcess:
         """Start a worker process and return once it polls every task queue."""
         skewed = ("tests.support.skewed_worker", str(skew_seconds))
-        command = skewed if skew_seconds else ("modules.cli.main", "worker")
+        command = skewed if skew_seconds else ("modules.cli.main", "worker", "--processes", "1")
         started = self._process(*command, settings=settings)
         queues = [self.task_queue(lane) for lane in Lane]
 

@@ -15,7 +15,7 @@ def main() -> None:
     """Serve as `notifications worker` does; the clock runs, `<seconds>` ahead of the host's."""
     skew = timedelta(seconds=float(sys.argv[1]))
     with time_machine.travel(datetime.now(UTC) + skew, tick=True):
-        os._exit(run(["worker"]))
+        os._exit(run(["worker", "--processes", "1"]))
 
 
 if __name__ == "__main__":

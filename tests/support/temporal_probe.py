@@ -49,6 +49,14 @@ class TemporalProbe:
         """The workflow's latest run in one line: its events, their times and who took its tasks."""
         return self._loop.run(self._story(workflow_id))
 
+    def run_lengths(self, workflow_id: str) -> list[int]:
+        """How many events each run under this id has; one that continued as new is a run of its own."""
+        return self._loop.run(self._run_lengths(workflow_id))
+
+    def result(self, workflow_id: str) -> Any:
+        """What the newest run under this id returned; it has to be completed."""
+        return self._loop.run(self._result(workflow_id))
+
     def executions(self, task_queue: str) -> int:
         """How many runs this task queue has seen."""
         return self._loop.run(self._count(task_queue))
@@ -99,6 +107,16 @@ class TemporalProbe:
             for event in history.events
         )
         return f"{workflow_id}: {'; '.join(events)}"
+
+    async def _run_lengths(self, workflow_id: str) -> list[int]:
+        lengths = []
+        async for execution in self._client.list_workflows(f"WorkflowId = '{workflow_id}'"):
+            handle = self._client.get_workflow_handle(execution.id, run_id=execution.run_id)
+            lengths.append(len((await handle.fetch_history()).events))
+        return lengths
+
+    async def _result(self, workflow_id: str) -> Any:
+        return await self._client.get_workflow_handle(workflow_id).result()
 
     async def _count(self, task_queue: str) -> int:
         return (await self._client.count_workflows(f"TaskQueue = '{task_queue}'")).count

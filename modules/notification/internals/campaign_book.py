@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -26,7 +27,11 @@ from modules.notification.internals.campaign_planner import CampaignPlanner
 from modules.notification.internals.store.campaign_model import CampaignModel, RolloutModel
 from modules.notification.internals.store.campaign_page_repository import CampaignPageRepository
 from modules.notification.internals.store.campaign_repository import CampaignRepository
-from modules.notification.internals.store.campaign_row_repository import CANCELLED, CampaignRowRepository
+from modules.notification.internals.store.campaign_row_repository import (
+    CANCELLED,
+    CampaignRowRepository,
+    PageTally,
+)
 from modules.notification.types import Campaign, CampaignPlan, CampaignState, Rollout, Status
 
 MAX_LIST_LIMIT = 100
@@ -35,6 +40,8 @@ _FAILURE = f"{Status.FAILED.value}:"
 # What a run answers that has ended, or that Temporal does not know.
 _RUN_ENDED = "campaign_ended"
 _PAUSES = (CampaignState.PAUSED, CampaignState.HALTED)
+# A row's next moment can have passed before whoever holds it has written.
+LOOK_AGAIN_SECONDS = 0.5
 
 
 class ControlCampaign(Protocol):
@@ -156,14 +163,23 @@ class CampaignBook:
         extent = await self._pages.extent(campaign.id)
         for number in range(extent.pages):
             account_ids = await self._pages.account_ids(campaign.id, number)
-            await self._rows.cancel(campaign.id, account_ids)
-            page = await self._rows.tally(campaign.id, number, account_ids)
+            page = await self._cancelled(campaign.id, number, account_ids)
             counts = dict(page.counts)
             unwritten = len(account_ids) - sum(counts.values())
             if unwritten:
                 counts[CANCELLED] = counts.get(CANCELLED, 0) + unwritten
             await self._pages.store_tally(campaign.id, number, counts, retry_at=page.open_until)
         return await self.counts(campaign_id)
+
+    async def _cancelled(self, campaign_id: ObjectId, number: int, account_ids: Sequence[str]) -> PageTally:
+        """The page once nobody holds a row of it: a lost worker's lease is waited for."""
+        while True:
+            await self._rows.cancel(campaign_id, account_ids)
+            page = await self._rows.tally(campaign_id, number, account_ids)
+            if page.open_until is None:
+                return page
+            left = (page.open_until - await self._clock.now()).total_seconds()
+            await asyncio.sleep(max(LOOK_AGAIN_SECONDS, left))
 
     async def counts(self, campaign_id: str) -> dict[str, int]:
         """See CampaignService.counts_async."""

@@ -55,6 +55,10 @@ class CircuitBreaker:
             return BreakerState.CLOSED
         return BreakerState.OPEN if now < self._open_until else BreakerState.HALF_OPEN
 
+    def is_closed(self, now: float) -> bool:
+        """Whether everything would be admitted."""
+        return self._open_until is None and now >= self._paused_until
+
     def admit(self, wanted: int, now: float) -> Admission:
         """Leave for as many of `wanted` sends as may go out now: one of a half-open breaker, its probe."""
         if now < self._paused_until:

@@ -10,7 +10,7 @@ from modules.notification.internals.push_delivery import PushDelivery
 from modules.notification.internals.push_notification_reader import PushNotificationReader
 
 # The sends of one chunk may repeat when a worker is killed.
-CHUNK_ROWS = 250
+CHUNK_ROWS = 500
 
 Keyset = tuple[datetime, str]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -53,6 +54,9 @@ class ProviderGate:
         self, pushes: Sequence[Push], *, may_send: Callable[[], bool]
     ) -> list[SendPushResult]:
         """See PushChannel."""
+        plain = await self._send_plain(pushes, may_send)
+        if plain is not None:
+            return plain
         places = [(number, place) for number, push in enumerate(pushes) for place in range(len(push.targets))]
         results: dict[_Place, TargetResult] = {}
         admitted: dict[_Place, Admission] = {}
@@ -79,6 +83,21 @@ class ProviderGate:
     async def validate_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:
         """Asked past the breakers: a check is no traffic."""
         return await self._channel.validate_push(targets, payload)
+
+    async def _send_plain(
+        self, pushes: Sequence[Push], may_send: Callable[[], bool]
+    ) -> list[SendPushResult] | None:
+        """The ordinary case, in which nothing has to be sorted: every breaker concerned is closed."""
+        now = self._monotonic()
+        wanted = Counter(_key(target) for push in pushes for target in push.targets)
+        if not all(self._breaker(key).is_closed(now) for key in wanted):
+            return None
+        admissions = {key: self._breaker(key).admit(count, now) for key, count in wanted.items()}
+        sent = await self._channel.send_each(pushes, may_send=may_send)
+        for push, each in zip(pushes, sent, strict=True):
+            for target, result in zip(push.targets, each.results, strict=True):
+                self._record(_key(target), result, admissions[_key(target)])
+        return sent
 
     async def _send(
         self, pushes: Sequence[Push], admitted: Mapping[_Place, Admission], may_send: Callable[[], bool]

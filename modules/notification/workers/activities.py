@@ -34,7 +34,7 @@ from modules.notification.workers.push_notifications_worker import EXPIRE_ACTIVI
 
 CONCURRENT_STARTS = 32
 EXPIRY_BATCH = 1_000
-BATCH_ROWS = 1_000
+BATCH_ROWS = 2_500
 
 
 class PushNotificationActivities:

@@ -219,6 +219,15 @@ def test_a_process_above_the_bound_is_drained_and_replaced_one_at_a_time(room: R
     assert actions(logged, "worker.process_ended") == []
 
 
+def test_memory_is_not_looked_at_before_all_serve(room: Room, logged: Entries) -> None:
+    room.memory = {100: MAX_MEMORY_MIB + 1}
+    room.supervisor.look()
+    room.pass_time(5)
+    assert room.started[0].signals == []
+    room.serve()
+    assert room.started[0].signals == [signal.SIGTERM]
+
+
 def test_a_process_at_the_bound_stays(room: Room) -> None:
     room.memory = {100: MAX_MEMORY_MIB}
     room.serve()

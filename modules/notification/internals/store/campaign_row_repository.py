@@ -13,7 +13,11 @@ from pymongo.errors import BulkWriteError
 
 from modules.application.repository import Document, database_errors
 from modules.notification.internals.store.campaign_rows import campaign_row_id, new_campaign_row
-from modules.notification.internals.store.push_notification_claims import cancellation
+from modules.notification.internals.store.push_notification_claims import (
+    cancellation,
+    claim_is_lost,
+    lost_ending,
+)
 from modules.notification.internals.store.push_notification_repository import PushNotificationRepository
 from modules.notification.types import Status
 
@@ -78,11 +82,12 @@ class CampaignRowRepository:
                     raise
 
     async def cancel(self, campaign_id: ObjectId, account_ids: Sequence[str]) -> None:
-        """Take the pending rows of these accounts out of delivery, as one is cancelled."""
-        row_ids = [campaign_row_id(campaign_id, account_id) for account_id in account_ids]
-        pending = {"_id": {"$in": row_ids}, "status": Status.PENDING.value, "active": True}
+        """Take the pending rows of these accounts out of delivery, and end those whose worker was lost."""
+        ids = {"_id": {"$in": [campaign_row_id(campaign_id, account_id) for account_id in account_ids]}}
+        pending = {**ids, "status": Status.PENDING.value, "active": True}
         async with database_errors():
             await self._collection.update_many(pending, cancellation(), hint=_BY_ID)
+            await self._collection.update_many({**ids, **claim_is_lost()}, lost_ending(), hint=_BY_ID)
 
     async def tally(self, campaign_id: ObjectId, page: int, account_ids: Sequence[str]) -> PageTally:
         """What became of the page's accounts; those without a row are not counted."""

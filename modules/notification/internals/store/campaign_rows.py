@@ -25,19 +25,19 @@ def new_campaign_row(
     row: dict[str, Any] = {
         "_id": campaign_row_id(campaign_id, account_id),
         "schema_version": SCHEMA_VERSION,
-        "account_id": account_id,
         "status": Status.PENDING.value,
-        "priority": Priority.NORMAL.value,
-        "campaign": {"id": campaign_id, "page": page},
+        "active": True,
+        "fence": 0,
+        "last_transition": {"source": None, "target": Status.PENDING.value},
         "retry_count": 0,
         "max_retries": DEFAULT_MAX_RETRIES,
-        "fence": 0,
-        "lost_claims": 0,
-        "last_transition": {"source": None, "target": Status.PENDING.value},
-        "events": [],
+        "account_id": account_id,
+        "priority": Priority.NORMAL.value,
         "created_at": now,
         "updated_at": now,
-        "active": True,
+        "campaign": {"id": campaign_id, "page": page},
+        "lost_claims": 0,
+        "events": [],
     }
     if expires_at is not None:
         row["expires_at"] = expires_at

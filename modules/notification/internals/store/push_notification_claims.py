@@ -7,6 +7,7 @@ from typing import Any
 
 from bson import ObjectId
 
+from modules.notification.internals.settlement import CLAIM_LOST_CODE
 from modules.notification.types import Outcome, Status
 
 MAX_EVENTS = 100
@@ -21,7 +22,7 @@ def event(at: Any, name: str, detail: Any) -> dict[str, Any]:
 
 def appended_events(*events: dict[str, Any]) -> dict[str, Any]:
     """A pipeline expression: the row's events with these added, the newest MAX_EVENTS kept."""
-    return {"$slice": [{"$concatArrays": ["$events", list(events)]}, -MAX_EVENTS]}
+    return {"$slice": [{"$concatArrays": [{"$ifNull": ["$events", []]}, list(events)]}, -MAX_EVENTS]}
 
 
 def _lease_end(lease_seconds: float) -> dict[str, Any]:
@@ -134,6 +135,34 @@ def expiry_update() -> list[dict[str, Any]]:
                 "events": appended_events(
                     event("$$NOW", "expired", "expires_at passed; nothing more is sent")
                 ),
+            }
+        },
+        {"$unset": ["due_at", "claim"]},
+    ]
+
+
+def claim_is_lost() -> dict[str, Any]:
+    return {"status": _PROCESSING, "$expr": {"$lte": ["$claim.lease_expires_at", "$$NOW"]}}
+
+
+def lost_ending() -> list[dict[str, Any]]:
+    """End a row whose worker was lost and that is not to be sent again: its sends are unknown."""
+    accepted = {"$in": [Outcome.ACCEPTED.value, {"$ifNull": ["$devices.outcome", []]}]}
+    end = {"$cond": [accepted, Status.SENT.value, Status.FAILED.value]}
+    lost = event("$$NOW", "claim_lost", "ended without a word; its sends are unknown, nothing more is sent")
+    return [
+        {
+            "$set": {
+                "last_transition": {"source": "$status", "target": end},
+                "status": end,
+                "lost_claims": {"$add": ["$lost_claims", 1]},
+                "sent_at": {"$cond": [accepted, {"$ifNull": ["$sent_at", "$$NOW"]}, "$sent_at"]},
+                "error_type": CLAIM_LOST_CODE,
+                "error_message": "the worker was lost while sending; the message may have been accepted",
+                "next_retry_at": None,
+                "finished_at": "$$NOW",
+                "updated_at": "$$NOW",
+                "events": appended_events(lost),
             }
         },
         {"$unset": ["due_at", "claim"]},

@@ -106,47 +106,48 @@ class PushNotificationModel(_Part):
     )
 
     id: ObjectId = Field(alias="_id")
+    # Stored in this order: MongoDB looks for what the validator names from the front, in every write.
     schema_version: Literal[1] = SCHEMA_VERSION
-    account_id: str
     status: Status = Status.PENDING
-    priority: Priority = Priority.NORMAL
-    title: str
-    body: str
-    data: dict[str, str] = {}
-    image_url: str | None = None
-    click_action: str | None = None
-    category: str = "general"
-    app_id: str | None = None
-    options: PlatformOptionsModel = PlatformOptionsModel()
-    outcome_policy: OutcomePolicy = OutcomePolicy.AT_LEAST_ONCE
-    provider: str = DEFAULT_PROVIDER
-    provider_message_ids: list[str] = []
-    device_tokens_used: list[str] = []
-    invalid_tokens: list[str] = []
-    devices: list[DeviceRecordModel] = []
+    active: bool = True
+    fence: int = 0
+    last_transition: TransitionModel
+    due_at: datetime | None = None
     retry_count: int = 0
     max_retries: int = DEFAULT_MAX_RETRIES
     next_retry_at: datetime | None = None
     expires_at: datetime | None = None
-    error_message: str | None = None
-    error_type: str | None = None
-    idempotency_key: str | None = None
-    content_fingerprint: str
-    correlation_id: str | None = None
-    campaign: CampaignRefModel | None = None
-    broadcast: BroadcastModel | None = None
-    claim: ClaimModel | None = None
-    fence: int = 0
-    lost_claims: int = 0
-    due_at: datetime | None = None
-    last_transition: TransitionModel
-    events: list[EventModel] = []
+    account_id: str
+    priority: Priority = Priority.NORMAL
     created_at: datetime
     updated_at: datetime
+    finished_at: datetime | None = None
+    campaign: CampaignRefModel | None = None
+    title: str
+    body: str
+    data: dict[str, str] = {}
+    category: str = "general"
+    outcome_policy: OutcomePolicy = OutcomePolicy.AT_LEAST_ONCE
+    provider: str = DEFAULT_PROVIDER
+    content_fingerprint: str
+    image_url: str | None = None
+    click_action: str | None = None
+    app_id: str | None = None
+    options: PlatformOptionsModel = PlatformOptionsModel()
+    broadcast: BroadcastModel | None = None
+    idempotency_key: str | None = None
+    correlation_id: str | None = None
+    claim: ClaimModel | None = None
+    lost_claims: int = 0
+    devices: list[DeviceRecordModel] = []
+    provider_message_ids: list[str] = []
+    device_tokens_used: list[str] = []
+    invalid_tokens: list[str] = []
+    error_type: str | None = None
+    error_message: str | None = None
     sent_at: datetime | None = None
     delivered_at: datetime | None = None
-    finished_at: datetime | None = None
-    active: bool = True
+    events: list[EventModel] = []
 
     def to_document(self) -> dict[str, Any]:
         """The document to store; absent optional fields stay absent where an index counts on it."""

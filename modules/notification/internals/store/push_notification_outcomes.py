@@ -45,31 +45,42 @@ def outcome_condition(changes: Sequence[RowChange]) -> dict[str, Any]:
 
 
 def outcome_update(changes: Sequence[RowChange]) -> list[dict[str, Any]]:
-    """The update of rows alike in shape: each gets its own values out of one literal list, by its place."""
+    """The update of rows alike in shape: what they share once, and each one's own values by its place."""
     # A bulk of single updates costs the server half as much again (docs/performance.md).
     ids = [change.id for change in changes]
-    own = {
-        "$arrayElemAt": [
-            {"$literal": [_values(change) for change in changes]},
-            {"$indexOfArray": [{"$literal": ids}, "$_id"]},
-        ]
-    }
-    added = {
-        "$arrayElemAt": [
-            {"$literal": [list(change.events) for change in changes]},
-            {"$indexOfArray": [{"$literal": ids}, "$_id"]},
-        ]
-    }
-    events = {"$slice": [{"$concatArrays": [{"$ifNull": ["$events", []]}, added]}, -MAX_EVENTS]}
+    values = [_values(change) for change in changes]
+    shared = _shared(values)
+    own = [{name: value for name, value in each.items() if name not in shared} for each in values]
+    parts: list[Any] = ["$$ROOT", {"$literal": shared}]
+    if any(own):
+        parts.append(_by_place(ids, own))
+    events = [list(change.events) for change in changes]
+    alike = all(each == events[0] for each in events)
+    added = {"$literal": events[0]} if alike else _by_place(ids, events)
+    parts.append({"updated_at": "$$NOW", "events": {"$slice": [_joined(added), -MAX_EVENTS]}})
     removed = ["claim"]
     if changes[0].due_at is None:
         removed.append("due_at")
     if changes[0].finished_at is None:
         removed.append("finished_at")
-    return [
-        {"$replaceWith": {"$mergeObjects": ["$$ROOT", own, {"updated_at": "$$NOW", "events": events}]}},
-        {"$unset": removed},
-    ]
+    return [{"$replaceWith": {"$mergeObjects": parts}}, {"$unset": removed}]
+
+
+def _shared(values: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    first, others = values[0], values[1:]
+    return {
+        name: value
+        for name, value in first.items()
+        if all(name in other and other[name] == value for other in others)
+    }
+
+
+def _by_place(ids: Sequence[ObjectId], each: Sequence[Any]) -> dict[str, Any]:
+    return {"$arrayElemAt": [{"$literal": each}, {"$indexOfArray": [{"$literal": ids}, "$_id"]}]}
+
+
+def _joined(added: dict[str, Any]) -> dict[str, Any]:
+    return {"$concatArrays": [{"$ifNull": ["$events", []]}, added]}
 
 
 def _values(change: RowChange) -> dict[str, Any]:

@@ -32,6 +32,8 @@ _log = structlog.get_logger()
 _BY_ID = {"_id": 1}
 # The driver itself repeats a write once; a server that comes back can cut the second connection as well.
 _INSERT_ATTEMPTS = 4
+# Delivery adds to these without looking.
+_UNSEEN_BY_DELIVERY = {"events": 0}
 _UNSETTLED = (Status.PENDING.value, Status.PROCESSING.value)
 
 
@@ -124,7 +126,7 @@ class PushNotificationRepository(Repository):
             else:
                 await self._collection.update_many(condition, update, hint=_BY_ID)
                 mine = {"_id": {"$in": list(row_ids)}, "claim.id": claim_id}
-                documents = await self._collection.find(mine, hint=_BY_ID).to_list()
+                documents = await self._collection.find(mine, _UNSEEN_BY_DELIVERY, hint=_BY_ID).to_list()
             documents = await self._contents.complete(documents)
             rows = _readable(documents)
             for unreadable in _ids(documents) - {row.id for row in rows}:

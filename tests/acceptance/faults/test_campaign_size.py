@@ -1,0 +1,92 @@
+"""Faults 13 and 36: a campaign of more work than one history may hold, and a large one beside small ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from bootstrap import Role
+from modules.local_stack.local_stack_service import LocalStack
+from modules.notification.internals import campaign_audience
+from modules.notification.internals.store import campaign_page_repository
+from modules.notification.types import CampaignState
+from modules.notification.workers import campaign_course
+from tests.support.campaign_room import CampaignRoom
+from tests.support.invariant import unknown_sends
+
+SMALL_PAGE = 2
+PAGES = 780
+# Of one history, and what a run is to stay below (docs/decisions/0012).
+TOO_MANY_EVENTS = 4_096
+MOST_EVENTS = 2_000
+
+LARGE_ROWS = 20_000
+SMALL_ROWS = 200
+SENDS = 50
+UNDER_WAY = 1_000
+
+
+@pytest.fixture
+def room(stack: LocalStack) -> Iterator[CampaignRoom]:
+    with CampaignRoom.opened(stack) as opened:
+        yield opened
+
+
+def test_fault_13_a_campaign_of_more_events_than_a_run_may_have(
+    room: CampaignRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It continues as new, each run is short, and the counts of all of them are the campaign's."""
+    for module in (campaign_audience, campaign_page_repository, campaign_course):
+        monkeypatch.setattr(module, "PAGE_ACCOUNTS", SMALL_PAGE)
+    room.become(Role.WORKER)
+    accounts = SMALL_PAGE * PAGES
+    campaign_id = room.start_campaign(room.audience(accounts))
+
+    campaign = room.wait_for_end(campaign_id)
+
+    assert (campaign.state, dict(campaign.counts)) == (CampaignState.COMPLETED, {"sent": accounts})
+    assert (room.accepted(), unknown_sends(room.rows())) == (accounts, 0)
+    lengths = room.probe.run_lengths(f"campaign/{campaign_id}")
+    assert sum(lengths) > TOO_MANY_EVENTS
+    assert max(lengths) <= MOST_EVENTS
+    room.assert_invariant()
+
+
+def test_fault_36_a_large_campaign_beside_small_ones(room: CampaignRoom) -> None:
+    """Single sends and a small campaign that come in its middle have ended long before it."""
+    room.worker()
+    large_audience, small_audience = room.audience(LARGE_ROWS, "large"), room.audience(SMALL_ROWS, "small")
+    room.register("neighbour")
+    large = room.start_campaign(large_audience)
+    room.wait_for_accepted(UNDER_WAY)
+    started = time.monotonic()
+
+    immediate_seconds = []
+    for _ in range(SENDS):
+        asked = time.monotonic()
+        notification_id = room.send("neighbour", immediate=True)
+        immediate_seconds.append(time.monotonic() - asked)
+        assert room.row(notification_id)["status"] == "sent"
+    ordinary = room.send_many(["neighbour"] * SENDS)
+    with ThreadPoolExecutor(1) as pool:
+        scanning = pool.submit(room.scan)
+        small = room.start_campaign(small_audience)
+        room.wait_until(lambda: all(room.row(each)["status"] == "sent" for each in ordinary), 30)
+        scanning.result()
+    assert room.wait_for_end(small).state is CampaignState.COMPLETED
+    small_seconds = time.monotonic() - started
+    left = room.campaign(large).counts.get("waiting", 0)
+
+    assert room.wait_for_end(large).state is CampaignState.COMPLETED
+    large_seconds = time.monotonic() - started
+    print(
+        f"small {small_seconds:.1f} s, large {large_seconds:.1f} s, {left} left, {max(immediate_seconds):.2f}"
+    )
+    assert left > LARGE_ROWS / 4
+    assert small_seconds < large_seconds / 2
+    assert max(immediate_seconds) < 1.0
+    assert unknown_sends(room.rows()) == 0
+    room.assert_invariant()
