@@ -19,7 +19,7 @@ BENCHMARKS = (
     "growth",
     "fcm_clients",
 )
-NAMED_ONLY = ("kill_nine",)
+NAMED_ONLY = ("kill_nine", "kill_campaign")
 
 
 def main(arguments: list[str]) -> int:

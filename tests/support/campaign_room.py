@@ -1,4 +1,4 @@
-"""A fault test's corner for campaigns: audiences by the thousand, the campaigns it started, their invariant."""
+"""A fault test's corner for campaigns: audiences by the thousand, what it started, and their invariant."""
 
 from __future__ import annotations
 

@@ -12,6 +12,8 @@ from temporalio.worker import Worker
 from modules.application.worker import Lane, WorkerPlan
 
 MAX_CACHED_WORKFLOWS = 2_000
+# With one the sticky queue's poll keeps the other waiting (temporalio.worker.Worker: "at least two").
+LEAST_WORKFLOW_TASKS = 2
 START_POLL_SECONDS = 0.01
 # An activity is told of its cancellation by the answer to a heartbeat: a paused campaign stops within this.
 HEARTBEAT_INTERVAL = timedelta(seconds=2)
@@ -43,7 +45,7 @@ class WorkerServer:
             workflows=list(self._plan.workers),
             activities=list(self._plan.activities),
             max_cached_workflows=MAX_CACHED_WORKFLOWS,
-            max_concurrent_workflow_tasks=min(slots, MAX_CACHED_WORKFLOWS),
+            max_concurrent_workflow_tasks=max(LEAST_WORKFLOW_TASKS, min(slots, MAX_CACHED_WORKFLOWS)),
             max_concurrent_local_activities=slots,
             max_concurrent_activities=slots,
             no_remote_activities=self._plan.local_only,

@@ -19,7 +19,7 @@ from modules.notification.internals.store.campaign_row_repository import Campaig
 from modules.notification.types import DeliveryReport
 
 # The sends of one chunk may repeat when a worker is killed, and a stop waits for one.
-CHUNK_ROWS = 500
+CHUNK_ROWS = 250
 # A paced slice sends in portions of this time.
 PORTION_SECONDS = 1.0
 

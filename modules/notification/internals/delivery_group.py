@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from modules.notification.types import DeliveryReport
 
 # Ordinary rows come by a scan every few minutes: nobody notices so short a wait.
-LINGER_SECONDS = 0.05
+LINGER_SECONDS = 0.1
 MOST_ROWS = 100
 
 Deliver = Callable[[Sequence[str]], Awaitable[list[DeliveryReport]]]

@@ -18,23 +18,29 @@ from tests.support.campaign_room import CampaignRoom
 from tests.support.invariant import unknown_sends
 
 SMALL_PAGE = 2
-PAGES = 780
+PAGES = 800
+# One slice after the other: reports that come together would share their events.
+ONE_AT_A_TIME = {"WORKER_MAX_CONCURRENT_PAGES": 1}
 # Of one history, and what a run is to stay below (docs/decisions/0012).
 TOO_MANY_EVENTS = 4_096
 MOST_EVENTS = 2_000
 
-LARGE_ROWS = 20_000
+LARGE_ROWS = 30_000
 SMALL_ROWS = 200
 SENDS = 50
 UNDER_WAY = 1_000
+# At most 1,600 messages a second: what the small ones wait for is the large one, not the processor.
+LATENCY_MS = 60
+IMMEDIATE_SECONDS = 2.0
 
 
 @pytest.fixture
-def room(stack: LocalStack) -> Iterator[CampaignRoom]:
-    with CampaignRoom.opened(stack) as opened:
+def room(stack: LocalStack, request: pytest.FixtureRequest) -> Iterator[CampaignRoom]:
+    with CampaignRoom.opened(stack, **getattr(request, "param", {})) as opened:
         yield opened
 
 
+@pytest.mark.parametrize("room", [ONE_AT_A_TIME], indirect=True)
 def test_fault_13_a_campaign_of_more_events_than_a_run_may_have(
     room: CampaignRoom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,33 +66,31 @@ def test_fault_36_a_large_campaign_beside_small_ones(room: CampaignRoom) -> None
     room.worker()
     large_audience, small_audience = room.audience(LARGE_ROWS, "large"), room.audience(SMALL_ROWS, "small")
     room.register("neighbour")
+    room.simulator.set_latency(LATENCY_MS)
     large = room.start_campaign(large_audience)
     room.wait_for_accepted(UNDER_WAY)
     started = time.monotonic()
 
-    immediate_seconds = []
-    for _ in range(SENDS):
+    def send_now(_: int) -> float:
         asked = time.monotonic()
         notification_id = room.send("neighbour", immediate=True)
-        immediate_seconds.append(time.monotonic() - asked)
         assert room.row(notification_id)["status"] == "sent"
+        return time.monotonic() - asked
+
+    small = room.start_campaign(small_audience)
     ordinary = room.send_many(["neighbour"] * SENDS)
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(5) as pool:
         scanning = pool.submit(room.scan)
-        small = room.start_campaign(small_audience)
-        room.wait_until(lambda: all(room.row(each)["status"] == "sent" for each in ordinary), 30)
+        immediate_seconds = list(pool.map(send_now, range(SENDS)))
         scanning.result()
+    room.wait_until(lambda: all(room.row(each)["status"] == "sent" for each in ordinary))
     assert room.wait_for_end(small).state is CampaignState.COMPLETED
     small_seconds = time.monotonic() - started
     left = room.campaign(large).counts.get("waiting", 0)
 
     assert room.wait_for_end(large).state is CampaignState.COMPLETED
-    large_seconds = time.monotonic() - started
-    print(
-        f"small {small_seconds:.1f} s, large {large_seconds:.1f} s, {left} left, {max(immediate_seconds):.2f}"
-    )
-    assert left > LARGE_ROWS / 4
-    assert small_seconds < large_seconds / 2
-    assert max(immediate_seconds) < 1.0
+    assert left > LARGE_ROWS / 2
+    assert small_seconds < (time.monotonic() - started) / 2
+    assert max(immediate_seconds) < IMMEDIATE_SECONDS
     assert unknown_sends(room.rows()) == 0
     room.assert_invariant()
