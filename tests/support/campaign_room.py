@@ -83,7 +83,7 @@ class CampaignRoom(FaultRoom):
         return [{"devices": [], **row} for row in super().rows()]
 
     def campaign_rows(self, campaign_id: str) -> list[Document]:
-        return [row for row in self.rows() if row.get("campaign", {}).get("id") == ObjectId(campaign_id)]
+        return list(self._notifications.find({"campaign.id": ObjectId(campaign_id)}, {"events": 0}))
 
     def accepted(self) -> int:
         """How many messages the simulator has accepted since the room was opened, whoever sent them."""

@@ -33,22 +33,28 @@ def problems_of(
     """
     problems = [f"row {row['_id']} is {row['status']}" for row in rows if not is_final(row)]
     addresses = {str(device["_id"]): device["address"] for device in devices}
-    seen = accepted_by_target(audit)
+    seen: dict[str, dict[str, int]] = {}
+    for (tag, target), times in accepted_by_target(audit).items():
+        seen.setdefault(tag, {})[target] = times
     for row in rows:
         row_id, lost = str(row["_id"]), row["lost_claims"]
         recorded = {addresses[device["device_id"]]: device for device in row["devices"]}
-        targets = set(recorded) | {target for tag, target in seen if tag == row_id}
-        for target in targets:
+        counts = seen.pop(row_id, {})
+        for target in {*recorded, *counts}:
             device = recorded.get(target)
             accepted = int(device is not None and device["outcome"] == Outcome.ACCEPTED.value)
             unknown = lost + (device["unknown_attempts"] if device is not None else 0)
-            count = seen.pop((row_id, target), 0)
+            count = counts.get(target, 0)
             if not accepted <= count <= accepted + unknown:
                 problems.append(
                     f"row {row_id}: the provider accepted {count},"
                     f" recorded are {accepted} accepted and {unknown} unknown"
                 )
-    problems += [f"the provider accepted {count} for {tag}, no row" for (tag, _), count in seen.items()]
+    problems += [
+        f"the provider accepted {count} for {tag}, no row"
+        for tag, counts in seen.items()
+        for count in counts.values()
+    ]
     return problems
 
 

@@ -84,7 +84,7 @@ class CampaignDelivery:
             if row_ids:
                 ids = [str(row_id) for row_id in row_ids]
                 await self._deliver_rows(notification_ids=ids, tally=tally)
-            pace.sent(len(chunk))
+            pace.sent(len(row_ids))
             done += len(chunk)
         return await self._report(campaign.id, part, account_ids, done, tally)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.kill_campaign import KillCampaign
+from benchmarks.kill_campaign import SETTINGS, KillCampaign
 from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.internals.campaign_delivery import CHUNK_ROWS
 from tests.support.campaign_room import CampaignRoom
@@ -20,7 +20,7 @@ SLICES_AT_ONCE = 1
 
 @pytest.fixture
 def room(stack: LocalStack) -> Iterator[CampaignRoom]:
-    with CampaignRoom.opened(stack, WORKER_MAX_CONCURRENT_PAGES=SLICES_AT_ONCE) as opened:
+    with CampaignRoom.opened(stack, **SETTINGS, WORKER_MAX_CONCURRENT_PAGES=SLICES_AT_ONCE) as opened:
         yield opened
 
 

@@ -27,10 +27,10 @@ PACED = {"FCM_MAX_CONCURRENT_REQUESTS": 50}
 PACED_LATENCY_MS = 100
 
 INTERNAL_ERRORS = 100
-PROBES_SEEN = 2
+MOST_PROBES = 20
 MAX_RETRIES = 4
 LOST = 15
-GOAWAY_EVERY = 7
+GOAWAY_EVERY = 30
 CONNECTIONS_CLOSED = 40
 
 
@@ -77,16 +77,8 @@ def test_fault_23_a_burst_of_server_errors_in_a_campaign(room: CampaignRoom) -> 
     room.simulator.add_rule(error_code="INTERNAL", times=INTERNAL_ERRORS)
     outage = room.simulator.add_rule(http_status=503)
     room.wait_until(lambda: "breaker.opened" in room.own_log.read_text())
-
-    def refused() -> int:
-        return INTERNAL_ERRORS + next(
-            each["matched"] for each in room.simulator.rules() if each["id"] == outage
-        )
-
-    room.wait_until(lambda: room.open_count() == 0 or refused() > INTERNAL_ERRORS + PROBES_SEEN)
-    failures = refused()
-    room.wait_until(lambda: refused() >= failures + PROBES_SEEN)
-    failures = refused()
+    # Rows that came with a probe and were not tried themselves.
+    room.wait_until(lambda: any(row.get("error_type") == "CIRCUIT_OPEN" for row in room.rows()))
     room.simulator.remove_rule(outage)
 
     campaign = room.wait_for_end(campaign_id)
@@ -95,7 +87,7 @@ def test_fault_23_a_burst_of_server_errors_in_a_campaign(room: CampaignRoom) -> 
     assert (campaign.state, dict(campaign.counts)) == (CampaignState.COMPLETED, {"sent": ROWS})
     assert 1 <= max(row["retry_count"] for row in rows) <= MAX_RETRIES
     requests = room.simulator.stats()["requests"] - before
-    assert requests <= ROWS + SLICES_AT_ONCE * CHUNK_ROWS + 10 * PROBES_SEEN
+    assert ROWS + INTERNAL_ERRORS < requests <= ROWS + SLICES_AT_ONCE * CHUNK_ROWS + MOST_PROBES
     assert (room.accepted(), unknown_sends(rows)) == (ROWS, 0)
     room.assert_invariant()
 
