@@ -28,7 +28,7 @@ def draw(samples: Samples) -> str:
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif"'
             ' font-size="12" role="img">',
             f"<title>{total:,} messages in {seconds:.1f} s</title>",
-            "<desc>Messages the provider accepted a second, and all so far, over the time of one campaign</desc>",
+            "<desc>What the provider accepted a second, and so far, over the time of one campaign</desc>",
             f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
             *_grid(top, total, seconds),
             f'<path d="{sum_curve}" fill="none" stroke="#9aa5b1" stroke-width="2" stroke-dasharray="5 4"/>',

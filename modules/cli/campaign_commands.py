@@ -265,7 +265,7 @@ def _print_campaign(console: Console, campaign: Campaign) -> None:
     counts, failures, plan, rollout = nested
     for heading, figures in (("counts", counts), ("failures", failures), ("rollout", rollout)):
         if isinstance(figures, dict) and figures:
-            print_table(console, (heading, ""), figures.items())
+            print_table(console, (heading, ""), ((name, _flat(figure)) for name, figure in figures.items()))
     if isinstance(plan, dict):
         print_table(console, ("plan", ""), ((name, _flat(figure)) for name, figure in plan.items()))
 
@@ -273,4 +273,6 @@ def _print_campaign(console: Console, campaign: Campaign) -> None:
 def _flat(figure: object) -> object:
     if isinstance(figure, dict):
         return ", ".join(f"{name} {count}" for name, count in figure.items())
+    if isinstance(figure, tuple):
+        return ", ".join(f"{each:g}" for each in figure)
     return figure
