@@ -51,7 +51,7 @@ def test_fault_13_a_campaign_of_more_events_than_a_run_may_have(
     accounts = SMALL_PAGE * PAGES
     campaign_id = room.start_campaign(room.audience(accounts))
 
-    campaign = room.wait_for_end(campaign_id)
+    campaign = room.wait_for_end(campaign_id, within_seconds=100)
 
     assert (campaign.state, dict(campaign.counts)) == (CampaignState.COMPLETED, {"sent": accounts})
     assert (room.accepted(), unknown_sends(room.rows())) == (accounts, 0)
