@@ -18,8 +18,8 @@ WORKERS: list[WorkerClass] = [
 
 SEARCH_ATTRIBUTES = ("NotificationId", "AccountId", "NotificationPriority", "CampaignId")
 
-# A scan is one activity at a time; a few more leave room for the next master worker.
-MASTER_SLOTS = 4
+# A scan is one activity at a time; the others are for what campaigns collect, record and take back.
+MASTER_SLOTS = 12
 
 
 def schedules(scan_cron: str, *, update: bool) -> list[CronSchedule]:

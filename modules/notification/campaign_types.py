@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+# Every page of an audience but the last one has as many accounts.
+PAGE_ACCOUNTS = 1_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutParams:

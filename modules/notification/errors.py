@@ -125,3 +125,10 @@ class CampaignDeferredError(UnavailableError):
             reason=f"Temporal cannot be reached; campaign {campaign_id} is kept and started later",
         )
         self.campaign_id = campaign_id
+
+
+class RateGovernorClosedError(UnavailableError):
+    """This process is stopping and hands out no permits to send any more."""
+
+    def __init__(self) -> None:
+        super().__init__(code="rate_governor_closed", reason="this process is stopping")

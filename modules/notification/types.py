@@ -314,8 +314,8 @@ class AccountList:
 class DeviceQuery:
     """An audience that is searched: accounts with an active device for which everything given holds.
 
-    `platforms`, `app_id` and the two times (aware) are about the device; `locales` and `tags` (any of them)
-    about the account.
+    `platforms`, `app_id` and the two times (aware) are about the device, `locales` and `tags` (any of them)
+    about the account. Who is found is told on all devices, unless `SendPushParams.app_id` names one app's.
     """
 
     platforms: tuple[Platform, ...] = ()

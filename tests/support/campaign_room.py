@@ -85,6 +85,10 @@ class CampaignRoom(FaultRoom):
     def campaign_rows(self, campaign_id: str) -> list[Document]:
         return list(self._notifications.find({"campaign.id": ObjectId(campaign_id)}, {"events": 0}))
 
+    def row_count(self, **wanted: object) -> int:
+        """How many rows have these fields."""
+        return self._notifications.count_documents(wanted)
+
     def accepted(self) -> int:
         """How many messages the simulator has accepted since the room was opened, whoever sent them."""
         return self.simulator.position() - self.since

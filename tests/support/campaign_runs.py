@@ -12,6 +12,7 @@ from uuid import uuid4
 from temporalio import activity
 
 from modules.notification.campaign_types import (
+    PAGE_ACCOUNTS,
     CampaignParams,
     CampaignRunParams,
     Collected,
@@ -22,7 +23,6 @@ from modules.notification.campaign_types import (
     SliceReport,
 )
 from modules.notification.types import LATENCY_BUCKETS_MS
-from modules.notification.workers.campaign_course import PAGE_ACCOUNTS
 from modules.notification.workers.campaign_worker import (
     CANCEL_ACTIVITY,
     COLLECT_ACTIVITY,

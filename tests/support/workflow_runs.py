@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
@@ -119,15 +119,22 @@ class WorkflowRuns:
     async def serving(
         self, *activities: Callable[..., Any], lane: Lane = Lane.IMMEDIATE, sandboxed: bool = True
     ) -> AsyncIterator[None]:
-        """Serve a lane with these activities; `sandboxed` False lets constants be patched."""
-        async with Worker(
-            self.client,
-            task_queue=self.runtime.task_queue(lane),
-            workflows=WORKERS,
-            activities=activities,
-            max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
-            workflow_runner=SandboxedWorkflowRunner() if sandboxed else UnsandboxedWorkflowRunner(),
-        ):
+        """Serve a lane with these activities; `sandboxed` False lets constants be patched.
+
+        The bulk lane has the master's beside it, where campaigns have everything done but their slices.
+        """
+        lanes = (Lane.BULK, Lane.MASTER) if lane is Lane.BULK else (lane,)
+        async with AsyncExitStack() as serving:
+            for each in lanes:
+                worker = Worker(
+                    self.client,
+                    task_queue=self.runtime.task_queue(each),
+                    workflows=WORKERS,
+                    activities=activities,
+                    max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
+                    workflow_runner=SandboxedWorkflowRunner() if sandboxed else UnsandboxedWorkflowRunner(),
+                )
+                await serving.enter_async_context(worker)
             yield
 
     async def start(self, cls: type[Any], params: Any) -> WorkflowHandle[Any, Any]:

@@ -117,7 +117,7 @@ async def test_a_cancelled_campaign_ends_with_the_counts_of_the_record(runs: Wor
         await campaign.slices_begun(8)
         counts = await runs.runtime.update(CampaignWorker, params, "cancel", None)
         assert await handle.result() == counts == {"sent": 4_000, "cancelled": 8_000}
-    assert campaign.states == ["running", "cancelled"]
+    assert campaign.states == ["running", "paused", "cancelled"]
     assert len(campaign.slices) == 8
 
 

@@ -15,7 +15,7 @@ from modules.application.errors import UnavailableError
 from modules.application.worker import Lane, WorkerClass
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import DueRow, DueRows, Priority
-from modules.notification.workers.activities import BATCH_ROWS, PushNotificationActivities
+from modules.notification.workers.activities import PushNotificationActivities
 from modules.notification.workers.params import BatchParams, DueKey, ScanCounts, ScanParams
 from modules.notification.workers.push_notification_batch_worker import PushNotificationBatchWorker
 from modules.notification.workers.push_notification_worker import PushNotificationWorker
@@ -136,6 +136,7 @@ async def test_above_the_threshold_each_page_has_one_and_immediate_rows_keep_the
 ) -> None:
     backlog = Backlog(make_rows(2_500, immediate=frozenset({0, 999, 1_700})))
     backlog.stand_in(monkeypatch)
+    monkeypatch.setattr("modules.notification.workers.activities.BATCH_ROWS", 1_000)
     counts = await scan(runs, batch_threshold=2_000)
     assert counts == ScanCounts(expired=7, started=3, batches=3, reclaimed=250, pages=3)
     own = [params.notification_id for params in backlog.of(PushNotificationWorker)]
@@ -148,7 +149,7 @@ async def test_above_the_threshold_each_page_has_one_and_immediate_rows_keep_the
     ]
     assert [batch.after and batch.after.notification_id for batch in batches] == [None, "row-999", "row-1999"]
     assert [batch.last.notification_id for batch in batches] == ["row-998", "row-1999", "row-2499"]
-    assert backlog.limits == [BATCH_ROWS] * 3
+    assert backlog.limits == [1_000] * 3
 
 
 async def test_a_batch_under_way_counts_its_rows_as_running(

@@ -18,9 +18,9 @@ from modules.account.types import account_id_problems
 from modules.application.errors import InvalidInputError
 from modules.application.mongo_database import DatabaseClock
 from modules.device_token.device_token_service import DeviceTokenService
+from modules.notification.campaign_types import PAGE_ACCOUNTS
 from modules.notification.internals.store.campaign_model import AudienceKind, AudienceModel, CampaignModel
 from modules.notification.internals.store.campaign_page_repository import (
-    PAGE_ACCOUNTS,
     CampaignPageRepository,
     Extent,
 )

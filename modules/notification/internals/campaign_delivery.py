@@ -16,12 +16,16 @@ from modules.notification.internals.campaign_book import campaign_id_of
 from modules.notification.internals.store.campaign_page_repository import CampaignPageRepository
 from modules.notification.internals.store.campaign_repository import CampaignRepository
 from modules.notification.internals.store.campaign_row_repository import CampaignRowRepository
-from modules.notification.types import DeliveryReport
+from modules.notification.types import CampaignState, DeliveryReport
 
 # The sends of one chunk may repeat when a worker is killed, and a stop waits for one.
 CHUNK_ROWS = 250
 # A paced slice sends in portions of this time.
 PORTION_SECONDS = 1.0
+# A slice ends then and reports how far it got: it holds a slot of the worker, and others wait for one.
+LONGEST_SLICE_SECONDS = 20.0
+# What a run that was cut off from Temporal has not heard of yet.
+_STOPPED = frozenset({CampaignState.PAUSED, CampaignState.HALTED, CampaignState.CANCELLED})
 
 
 class DeliverRows(Protocol):
@@ -63,15 +67,23 @@ class CampaignDelivery:
 
         Raises UnavailableError when MongoDB does not answer, NotFoundError when the page does not exist.
         """
-        campaign = await self._campaigns.get(campaign_id_of(part.campaign_id))
-        account_ids = await self._pages.account_ids(campaign.id, part.page)
+        campaign_id = campaign_id_of(part.campaign_id)
+        account_ids = await self._pages.account_ids(campaign_id, part.page)
         tally = AttemptTally()
-        pace = _Pace(part.rate_per_second)
-        done = part.start
+        done = await self._deliver_chunks(part, account_ids, tally, stopped)
+        return await self._report(campaign_id, part, account_ids, done, tally)
+
+    async def _deliver_chunks(
+        self, part: SliceParams, account_ids: Sequence[str], tally: AttemptTally, stopped: asyncio.Event
+    ) -> int:
+        """Returns the place up to which the slice was worked through."""
+        pace, done = _Pace(part.rate_per_second), part.start
+        deadline = time.monotonic() + LONGEST_SLICE_SECONDS
         while done < part.end:
-            await self._wait_open(app_id=campaign.app_id, stopped=stopped)
             await pace.wait(stopped)
-            if stopped.is_set():
+            campaign = await self._campaigns.get(campaign_id_of(part.campaign_id))
+            is_open = await self._is_open(campaign.app_id, stopped, deadline)
+            if not is_open or stopped.is_set() or campaign.state in _STOPPED:
                 break
             chunk = account_ids[done : min(part.end, done + pace.rows)]
             row_ids = await self._rows.write(
@@ -86,7 +98,19 @@ class CampaignDelivery:
                 await self._deliver_rows(notification_ids=ids, tally=tally)
             pace.sent(len(row_ids))
             done += len(chunk)
-        return await self._report(campaign.id, part, account_ids, done, tally)
+        # The next slice begins where this one's time ends.
+        await pace.wait(stopped)
+        return done
+
+    async def _is_open(self, app_id: str, stopped: asyncio.Event, deadline: float) -> bool:
+        """Wait for the provider, at most until `deadline` of the monotonic clock; whether time is left."""
+        left = deadline - time.monotonic()
+        try:
+            async with asyncio.timeout(max(0.0, left)):
+                await self._wait_open(app_id=app_id, stopped=stopped)
+        except TimeoutError:
+            return False
+        return left > 0
 
     async def _report(
         self,

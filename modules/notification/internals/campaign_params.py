@@ -27,6 +27,8 @@ MAX_KEY_LENGTH = 255
 MAX_STEPS = 50
 MAX_CRITERIA = 100
 MAX_NUMBER = 1e9
+# One account has to get its turn within an activity's time.
+SLOWEST_PER_SECOND = 0.001
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +78,9 @@ def is_broadcast(audience: object) -> bool:
 
 def rate_problems(rate_per_second: object) -> list[Problem]:
     """What is wrong with a rate; None is none."""
-    if rate_per_second is None or _is_above_0(rate_per_second):
+    if rate_per_second is None or _is_above_0(rate_per_second, least=SLOWEST_PER_SECOND):
         return []
-    return [Problem("invalid_rate", "rate_per_second", "must be a number above 0")]
+    return [Problem("invalid_rate", "rate_per_second", f"must be a number, at least {SLOWEST_PER_SECOND}")]
 
 
 def _check_key(key: object, problems: ProblemList) -> None:
@@ -165,5 +167,10 @@ def _rise_to_100(steps: Sequence[float]) -> bool:
     return steps[-1] == 100 and all(a < b for a, b in itertools.pairwise(steps))
 
 
-def _is_above_0(value: object, *, most: float = MAX_NUMBER) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= most
+def _is_above_0(value: object, *, most: float = MAX_NUMBER, least: float = 0.0) -> bool:
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and 0 < value <= most
+        and value >= least
+    )

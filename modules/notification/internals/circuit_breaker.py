@@ -7,6 +7,8 @@ from enum import StrEnum
 
 from modules.notification.types import Outcome, TargetResult, ThrottleScope
 
+# How soon to ask again while a probe has no answer yet.
+PROBE_SECONDS = 1.0
 _FAILURES = frozenset({Outcome.TRANSIENT, Outcome.UNKNOWN})
 
 
@@ -73,7 +75,8 @@ class CircuitBreaker:
 
     def closed_seconds(self, now: float) -> float:
         """How long nothing will be admitted; 0 when something is."""
-        return max(0.0, self._paused_until - now, (self._open_until or now) - now)
+        waiting = PROBE_SECONDS if self._probe is not None else 0.0
+        return max(waiting, self._paused_until - now, (self._open_until or now) - now)
 
     def refusal(self, now: float) -> Refusal:
         """Why the sends that were not admitted have to wait."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from modules.notification.internals.push_notification_reader import row_id_of
 from modules.notification.types import DeliveryReport
 
 # Ordinary rows come by a scan every few minutes: nobody notices so short a wait.
@@ -31,7 +32,11 @@ class DeliveryGroup:
         self._delivering: set[asyncio.Task[None]] = set()
 
     async def deliver(self, notification_ids: Sequence[str]) -> list[DeliveryReport]:
-        """As PushDelivery.deliver, a moment later; raises what it raises."""
+        """As PushDelivery.deliver, a moment later; raises what it raises.
+
+        Raises PushNotificationNotFoundError at once for what can be no id: the others must not fail with it.
+        """
+        notification_ids = [str(row_id_of(notification_id)) for notification_id in notification_ids]
         loop = asyncio.get_running_loop()
         waiting = _Waiting(notification_ids, loop.create_future())
         self._waiting.append(waiting)
@@ -54,13 +59,12 @@ class DeliveryGroup:
         wanted = list(dict.fromkeys(id_ for each in group for id_ in each.notification_ids))
         try:
             reports = {report.notification_id: report for report in await self._deliver(wanted)}
+            for each in group:
+                if not each.reports.done():
+                    each.reports.set_result([reports[id_] for id_ in each.notification_ids])
         except BaseException as error:
             for each in group:
                 if not each.reports.done():
                     each.reports.set_exception(error)
             if not isinstance(error, Exception):
                 raise
-            return
-        for each in group:
-            if not each.reports.done():
-                each.reports.set_result([reports[id_] for id_ in each.notification_ids])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -20,6 +21,7 @@ from modules.notification.types import (
 )
 
 RATE_UNKNOWN_SECONDS = 1.0
+LOOK_AGAIN_SECONDS = 1.0
 
 
 class GovernedChannel:
@@ -38,7 +40,9 @@ class GovernedChannel:
         self, pushes: Sequence[Push], *, may_send: Callable[[], bool]
     ) -> list[SendPushResult]:
         """See PushChannel."""
-        closed = {app_id: await self._why_not(app_id, pushes) for app_id in _app_ids(pushes)}
+        app_ids = sorted(_app_ids(pushes))
+        reasons = await asyncio.gather(*(self._why_not(app_id, pushes) for app_id in app_ids))
+        closed = dict(zip(app_ids, reasons, strict=True))
         if not any(closed.values()):
             results = await self._channel.send_each(pushes, may_send=may_send)
         else:
@@ -77,9 +81,8 @@ class GovernedChannel:
 
     async def _why_not(self, app_id: str, pushes: Sequence[Push]) -> Classification | None:
         """Get leave for everything that goes to the app; None when it is had."""
-        paused = self._governor.paused_seconds(app_id)
-        if paused > 0:
-            return _deferred("PROVIDER_PAUSED", "the provider asked everyone to slow down", paused)
+        if self._governor.paused_seconds(app_id) > 0:
+            return self._paused(app_id)
         wanted: dict[str, int] = {}
         for push in pushes:
             count = sum(target.app_id == app_id for target in push.targets)
@@ -89,12 +92,27 @@ class GovernedChannel:
             return None
         try:
             for flow, count in wanted.items():
-                left = count
-                while left:
-                    left -= await self._governor.acquire(app_id, flow=flow, wanted=left)
+                if not await self._have_leave(app_id, flow, count):
+                    return self._paused(app_id)
         except UnavailableError:
             return _deferred("RATE_UNKNOWN", "the shared rate cannot be read now", RATE_UNKNOWN_SECONDS)
         return None
+
+    async def _have_leave(self, app_id: str, flow: str, count: int) -> bool:
+        """Wait for all permits; False when a pause begins meanwhile: a claim does not outlast one."""
+        left = count
+        while left:
+            try:
+                async with asyncio.timeout(LOOK_AGAIN_SECONDS):
+                    left -= await self._governor.acquire(app_id, flow=flow, wanted=left)
+            except TimeoutError:
+                if self._governor.paused_seconds(app_id) > 0:
+                    return False
+        return True
+
+    def _paused(self, app_id: str) -> Classification:
+        seconds = self._governor.paused_seconds(app_id)
+        return _deferred("PROVIDER_PAUSED", "the provider asked everyone to slow down", seconds)
 
     def _note_pauses(self, pushes: Sequence[Push], results: Sequence[SendPushResult]) -> None:
         for push, sent in zip(pushes, results, strict=True):

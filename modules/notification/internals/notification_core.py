@@ -78,12 +78,12 @@ class NotificationCore:
                     await stopped.wait()
 
     async def close(self) -> None:
-        """Let deliveries end, then release the channels' connections."""
+        """Let deliveries end, those at once that wait for permits, then release the channels' connections."""
+        await self.governor.close()
         await self.delivery.drain()
         for lane in self.lanes.values():
             for channel in lane.channels.values():
                 await channel.close()
-        await self.governor.close()
 
 
 def assemble(settings: Settings, database: MongoDatabase, run_worker: RunWorker) -> NotificationCore:

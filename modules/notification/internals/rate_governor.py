@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from modules.application.errors import ServiceError, UnavailableError
+from modules.application.errors import ServiceError
 from modules.application.mongo_database import DatabaseClock
+from modules.notification.errors import RateGovernorClosedError
 from modules.notification.internals.rate_quota import Grant, RateLimits, RateQuota, RateState
 from modules.notification.internals.store.rate_quota_repository import RateQuotaRepository, StoredRate
 
@@ -148,6 +149,8 @@ class _Credential:
     async def wait(self, flow: str, wanted: int) -> int:
         if wanted < 1:
             raise ValueError("wanted must be at least 1")
+        if self._closing:
+            raise RateGovernorClosedError
         line = self._line(flow)
         waiter = _Waiter(wanted, asyncio.get_running_loop().create_future())
         line.waiters.append(waiter)
@@ -168,7 +171,7 @@ class _Credential:
 
     def spend(self, count: int) -> None:
         self._spent += count
-        if self._spent == count or self._has_ended():
+        if not self._closing and (self._spent == count or self._has_ended()):
             self._work()
 
     def pause(self, seconds: float, code: str) -> None:
@@ -184,9 +187,8 @@ class _Credential:
 
     async def close(self) -> None:
         self._closing = True
-        closed = UnavailableError(code="rate_governor_closed", reason="this process is stopping")
         for line in self._lines.values():
-            line.fail(closed)
+            line.fail(RateGovernorClosedError())
             self._returned += line.give_up()
             if line.timer is not None:
                 line.timer.cancel()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 from modules.notification.campaign_types import (
+    PAGE_ACCOUNTS,
     CampaignRunParams,
     CampaignSlice,
     OpenPage,
@@ -17,7 +18,6 @@ from modules.notification.campaign_types import (
 )
 from modules.notification.types import LATENCY_BUCKETS_MS
 
-PAGE_ACCOUNTS = 1_000
 SLICES_IN_FLIGHT = 8
 # A change of rate takes effect within this time (docs/decisions/0012).
 SLICE_SECONDS = 5.0

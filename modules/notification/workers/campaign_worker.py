@@ -47,7 +47,7 @@ CANCEL_ACTIVITY = "cancel_campaign_rest"
 RECORD_ACTIVITY = "record_campaign_state"
 # The slices under way when this is reached, and updates meanwhile, add less than a hundred.
 EVENTS_PER_RUN = 1_500
-HEARTBEAT_TIMEOUT = timedelta(seconds=30)
+HEARTBEAT_TIMEOUT = timedelta(seconds=15)
 SLICE_TIMEOUT = timedelta(minutes=30)
 ACTIVITY_TIMEOUT = timedelta(minutes=30)
 # Whatever is away so long, the campaign waits; each try is bounded by itself and costs no event.
@@ -97,6 +97,8 @@ class CampaignWorker:
         if params.accounts is None:
             self._recorded = CampaignState.COLLECTING
         self._changed = False
+        self._was_told = False
+        self._rate_was_told = False
         self._restart_slices = False
         self._details_at = -math.inf
 
@@ -148,7 +150,7 @@ class CampaignWorker:
     def set_rate(self, rate_per_second: float | None = None) -> None:
         """Deliver at another rate from now on, None for as fast as the provider allows."""
         self._course = replace(self._course, rate_per_second=rate_per_second)
-        self._restart_slices = self._changed = True
+        self._rate_was_told = self._restart_slices = self._changed = True
 
     @set_rate.validator
     def _may_set_rate(self, rate_per_second: float | None = None) -> None:
@@ -185,8 +187,12 @@ class CampaignWorker:
             raise ApplicationError(f"the campaign is {self._state.value}", type="campaign_ended")
 
     async def _want(self, state: CampaignState) -> None:
-        self._state, self._reason, self._changed = state, None, True
-        await workflow.wait_condition(lambda: self._recorded is self._wanted)
+        self._state, self._reason, self._changed, self._was_told = state, None, True, True
+        await workflow.wait_condition(
+            lambda: self._state is not state or self._recorded in (state, self._wanted)
+        )
+        if self._state is not state and self._recorded is not state:
+            raise ApplicationError("another command came before it was done", type="campaign_overtaken")
 
     async def _go_on(self) -> None:
         """Do the next thing there is to do, or wait for one."""
@@ -261,6 +267,9 @@ class CampaignWorker:
         state, reason = self._wanted, self._reason
         campaign_id = self._course.campaign_id
         if state is CampaignState.CANCELLED:
+            # A worker that has lost Temporal still reads the record, and sends nothing more.
+            halt = RecordStateParams(campaign_id=campaign_id, state=PAUSES[0].value, reason="being cancelled")
+            await self._execute(RECORD_ACTIVITY, halt, type(None))
             counts = await self._execute(
                 CANCEL_ACTIVITY, CampaignParams(campaign_id=campaign_id), dict[str, int]
             )
@@ -283,13 +292,9 @@ class CampaignWorker:
 
     def _adopt(self, before: CampaignRunParams, collected: Collected) -> None:
         """Take over what the record says of rate and pause, unless an update has said otherwise meanwhile."""
-        if (
-            self._course.rate_per_second is None
-            and before.rate_per_second is None
-            and not self._restart_slices
-        ):
+        if before.rate_per_second is None and not self._rate_was_told:
             self._course = replace(self._course, rate_per_second=collected.rate_per_second)
-        if collected.paused and self._state is CampaignState.RUNNING and not self._changed:
+        if collected.paused and not self._was_told:
             self._state = CampaignState.HALTED if collected.pause_reason else CampaignState.PAUSED
             self._reason = collected.pause_reason
 
@@ -361,6 +366,8 @@ class CampaignWorker:
             activity,
             params,
             result_type=result_type,
+            # Slices may hold every slot of the bulk lane for a while; a command does not wait for one.
+            task_queue=workflow.info().task_queue.removesuffix(Lane.BULK) + Lane.MASTER,
             start_to_close_timeout=ACTIVITY_TIMEOUT,
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
             schedule_to_close_timeout=GIVE_UP_AFTER,

@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
 DELIVER_RANGE_ACTIVITY = "deliver_due_range"
 # A provider's pause keeps a page waiting in its claim; the activity itself ends when its rows are done.
 ACTIVITY_TIMEOUT = timedelta(minutes=30)
-HEARTBEAT_TIMEOUT = timedelta(seconds=30)
+HEARTBEAT_TIMEOUT = timedelta(seconds=15)
 GIVE_UP_AFTER = timedelta(hours=1)
 RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
 # What it leaves is due, and a later scan's.

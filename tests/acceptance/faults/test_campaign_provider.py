@@ -19,9 +19,9 @@ SLICES_AT_ONCE = 2
 BEFORE_THE_FAULT = 200
 
 PAUSED_ROWS = 5_000
-RETRY_AFTER_SECONDS = 6
-# For so long another process may send before it learns of a pause (docs/decisions/0011).
-WORD_SPREADS_SECONDS = 2
+RETRY_AFTER_SECONDS = 10
+# Another process learns of a pause within 2 s (docs/decisions/0011); each slice still sends its chunk.
+CHUNKS_END_SECONDS = 6
 # About a thousand messages a second from two workers: enough are left when the provider says wait.
 PACED = {"FCM_MAX_CONCURRENT_REQUESTS": 50}
 PACED_LATENCY_MS = 100
@@ -56,11 +56,11 @@ def test_fault_22_too_many_requests_in_a_campaign(room: CampaignRoom) -> None:
 
     campaign = room.wait_for_end(campaign_id)
 
-    known_to_all = paused_until - timedelta(seconds=RETRY_AFTER_SECONDS - WORD_SPREADS_SECONDS)
+    all_wait = paused_until - timedelta(seconds=RETRY_AFTER_SECONDS - CHUNKS_END_SECONDS)
     accepted = [datetime.fromisoformat(entry["at"]) for entry in room.audit()]
-    assert min(accepted) < known_to_all
+    assert min(accepted) < all_wait
     assert max(accepted) > paused_until
-    assert [each for each in accepted if known_to_all < each < paused_until] == []
+    assert [each for each in accepted if all_wait < each < paused_until] == []
     assert (campaign.state, dict(campaign.counts)) == (CampaignState.COMPLETED, {"sent": PAUSED_ROWS})
     assert {row["retry_count"] for row in room.rows()} == {0}
     assert room.simulator.stats()["requests"] - before == PAUSED_ROWS + 1
@@ -78,7 +78,7 @@ def test_fault_23_a_burst_of_server_errors_in_a_campaign(room: CampaignRoom) -> 
     outage = room.simulator.add_rule(http_status=503)
     room.wait_until(lambda: "breaker.opened" in room.own_log.read_text())
     # Rows that came with a probe and were not tried themselves.
-    room.wait_until(lambda: any(row.get("error_type") == "CIRCUIT_OPEN" for row in room.rows()))
+    room.wait_until(lambda: room.row_count(error_type="CIRCUIT_OPEN") > 0)
     room.simulator.remove_rule(outage)
 
     campaign = room.wait_for_end(campaign_id)

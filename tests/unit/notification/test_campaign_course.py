@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.notification.campaign_types import (
+    PAGE_ACCOUNTS,
     CampaignRunParams,
     CampaignSlice,
     OpenPage,
@@ -20,7 +21,6 @@ from modules.notification.types import LATENCY_BUCKETS_MS
 from modules.notification.workers import campaign_course
 from modules.notification.workers.campaign_course import (
     MOST_OPEN_PAGES,
-    PAGE_ACCOUNTS,
     SLICE_SECONDS,
     SLICES_IN_FLIGHT,
     advanced,

@@ -9,13 +9,14 @@ from bson import ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modules.notification.campaign_types import PAGE_ACCOUNTS
 from modules.notification.internals.campaign_book import step_ends, to_public
 from modules.notification.internals.store.campaign_model import (
     AudienceKind,
     AudienceModel,
     CampaignModel,
 )
-from modules.notification.internals.store.campaign_page_repository import PAGE_ACCOUNTS, Extent
+from modules.notification.internals.store.campaign_page_repository import Extent
 from modules.notification.internals.store.campaign_rows import campaign_row_id
 from modules.notification.types import CampaignState
 

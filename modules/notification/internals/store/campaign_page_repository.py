@@ -13,11 +13,9 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
 from modules.application.repository import Document, Repository, database_errors
+from modules.notification.campaign_types import PAGE_ACCOUNTS
 from modules.notification.errors import CampaignPageNotFoundError
 from modules.notification.internals.store.push_notification_schema import SECONDS_PER_DAY
-
-# Every page of an audience but the last one has as many.
-PAGE_ACCOUNTS = 1_000
 
 _SCHEMA: dict[str, Any] = {
     "bsonType": "object",

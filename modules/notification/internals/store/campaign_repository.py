@@ -22,6 +22,8 @@ from modules.notification.internals.store.campaign_model import (
 from modules.notification.internals.store.push_notification_schema import SECONDS_PER_DAY
 from modules.notification.types import CampaignState
 
+# Rows have their content here, and are many more to remove.
+LONGER_THAN_ROWS_DAYS = 7
 _COUNT_OR_NULL = {"bsonType": ["int", "long", "null"], "minimum": 0}
 _FINAL = sorted(state.value for state in FINAL_STATES)
 _OPEN = sorted(state.value for state in CampaignState if state not in FINAL_STATES)
@@ -87,7 +89,7 @@ class CampaignRepository(Repository):
             IndexModel(
                 [("finished_at", ASCENDING)],
                 name="retention",
-                expireAfterSeconds=int(self._retention_days * SECONDS_PER_DAY),
+                expireAfterSeconds=int((self._retention_days + LONGER_THAN_ROWS_DAYS) * SECONDS_PER_DAY),
             ),
         ]
 

@@ -25,6 +25,14 @@ CANCELLED = "cancelled"
 DUPLICATE = "duplicate"
 _BY_ID = {"_id": 1}
 _OPEN = (Status.PENDING.value, Status.PROCESSING.value)
+_FIELDS_OF_DUE = {
+    "status": 1,
+    "active": 1,
+    "created_at": 1,
+    "next_retry_at": 1,
+    "expires_at": 1,
+    "claim.lease_expires_at": 1,
+}
 # Error code of the MongoDB server (src/mongo/base/error_codes.yml).
 _DUPLICATE_KEY = 11000
 
@@ -56,13 +64,13 @@ class CampaignRowRepository:
         expires_at: datetime | None,
         now: datetime,
     ) -> list[ObjectId]:
-        """Have a row for each account, durable on a majority; returns the ids of those still open."""
+        """Have a row for each account, durable on a majority; returns the ids of those due now."""
         accounts = {campaign_row_id(campaign_id, account_id): account_id for account_id in account_ids}
         async with database_errors():
             found = await self._collection.find(
-                {"_id": {"$in": list(accounts)}}, {"status": 1, "active": 1}, hint=_BY_ID
+                {"_id": {"$in": list(accounts)}}, _FIELDS_OF_DUE, hint=_BY_ID
             ).to_list()
-        known = {row["_id"]: row["active"] and row["status"] in _OPEN for row in found}
+        known = {row["_id"]: _is_due(row, now) for row in found}
         rows = [
             new_campaign_row(campaign_id, page, account_id, expires_at=expires_at, now=now)
             for row_id, account_id in accounts.items()
@@ -117,6 +125,15 @@ class CampaignRowRepository:
                 if moment is not None:
                     open_until.append(moment)
         return PageTally(counts=dict(+counts), open_until=min(open_until, default=None))
+
+
+def _is_due(row: Document, now: datetime) -> bool:
+    """Whether a delivery would find something to do, if only to say that the row has expired."""
+    if not row["active"] or row["status"] not in _OPEN:
+        return False
+    moment = _next_moment(row)
+    expires_at = row.get("expires_at")
+    return (moment is not None and moment <= now) or (expires_at is not None and expires_at <= now)
 
 
 def _word_for(row: Document) -> str:

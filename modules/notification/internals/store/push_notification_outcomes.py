@@ -12,6 +12,9 @@ from bson import ObjectId
 from modules.notification.internals.store.push_notification_claims import MAX_EVENTS
 from modules.notification.types import Status
 
+# A command has at most 16 MB (MongoDB, "MongoDB Limits"); a device takes below 1 KB of it, its token twice.
+MOST_DEVICES = 2_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowChange:
@@ -27,12 +30,19 @@ class RowChange:
 
 
 def by_shape(changes: Sequence[RowChange]) -> list[list[RowChange]]:
-    """Changes that one update can carry: of one fence, and alike in what they remove."""
-    groups: dict[tuple[int, bool, bool], list[RowChange]] = {}
+    """Changes that one update can carry: of one fence, alike in what they remove, not too many devices."""
+    groups: dict[tuple[int, bool, bool], list[list[RowChange]]] = {}
+    devices: dict[tuple[int, bool, bool], int] = {}
     for change in changes:
         shape = (change.fence, change.due_at is None, change.finished_at is None)
-        groups.setdefault(shape, []).append(change)
-    return list(groups.values())
+        count = len(change.fields.get("devices", ()))
+        parts = groups.setdefault(shape, [[]])
+        devices[shape] = devices.get(shape, 0) + count
+        if parts[-1] and devices[shape] > MOST_DEVICES:
+            parts.append([])
+            devices[shape] = count
+        parts[-1].append(change)
+    return [part for parts in groups.values() for part in parts]
 
 
 def outcome_condition(changes: Sequence[RowChange]) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class PushNotificationRepository(Repository):
             if document is None:
                 return None
             [document] = await self._contents.complete([document])
-        return PushNotificationModel.model_validate(document)
+        return next(iter(_readable([document])), None)
 
     async def find_by_key(self, account_id: str, idempotency_key: str) -> PushNotificationModel | None:
         wanted = {"account_id": account_id, "idempotency_key": idempotency_key}
@@ -105,7 +105,7 @@ class PushNotificationRepository(Repository):
         cursor = self._collection.find(wanted).sort("created_at", DESCENDING).limit(limit)
         async with database_errors():
             documents = await self._contents.complete(await cursor.to_list())
-        return [PushNotificationModel.model_validate(document) for document in documents]
+        return _readable(documents)
 
     async def claim(
         self, row_ids: Sequence[ObjectId], *, owner: str, lease_seconds: float
