@@ -59,7 +59,8 @@ class WorkerChild:
         assert self._process.stdout is not None
         self._output = self._process.stdout
         os.set_blocking(self._output.fileno(), False)
-        self._printed = b""
+        self._unfinished = b""
+        self._documents: list[dict[str, Any]] = []
 
     @property
     def pid(self) -> int:
@@ -67,13 +68,15 @@ class WorkerChild:
 
     def is_ready(self) -> bool:
         """True from the moment it serves."""
-        return any(document.get("ready") for document in self._documents())
+        self._read()
+        return any(document.get("ready") for document in self._documents)
 
     def ending(self) -> ChildEnding | None:
         exit_code = self._process.poll()
+        self._read()
         if exit_code is None:
             return None
-        errors = [document["error"] for document in self._documents() if "error" in document]
+        errors = [document["error"] for document in self._documents if "error" in document]
         problems = tuple(Problem(**problem) for error in errors for problem in error["problems"])
         self._close()
         return ChildEnding(exit_code=exit_code, problems=problems)
@@ -90,13 +93,19 @@ class WorkerChild:
             self._process.wait(seconds)
         return self.ending()
 
-    def _documents(self) -> list[dict[str, Any]]:
-        if not self._output.closed:
-            with suppress(BlockingIOError):
-                while chunk := os.read(self._output.fileno(), _READ_BYTES):
-                    self._printed += chunk
-        lines = self._printed.split(b"\n")[:-1]
-        return [json.loads(line) for line in lines]
+    def _read(self) -> None:
+        """Take what was printed, so that the pipe never fills; what is no document of ours is let go."""
+        if self._output.closed:
+            return
+        with suppress(BlockingIOError):
+            while chunk := os.read(self._output.fileno(), _READ_BYTES):
+                self._unfinished += chunk
+        *lines, self._unfinished = self._unfinished.split(b"\n")
+        for line in lines:
+            with suppress(ValueError):
+                document = json.loads(line)
+                if isinstance(document, dict):
+                    self._documents.append(document)
 
     def _close(self) -> None:
         for stream in (self._process.stdin, self._output):

@@ -25,8 +25,8 @@ from modules.notification.internals.campaign_params import CampaignRequest
 from modules.notification.internals.campaign_planner import ValidatePush
 from modules.notification.types import Audience, Campaign, CampaignState, Rollout, SendPushParams
 
-# More than run at once; the next scan finds the others.
-UNFINISHED_LIMIT = 1_000
+# More than can be unfinished at one time.
+UNFINISHED_LIMIT = 10_000
 
 
 class CampaignService(ServiceFacade[CampaignCore]):
