@@ -26,6 +26,8 @@ class TlsFront:
     files: TlsFiles
     port: int = 0
     requests: list[dict[str, str]] = field(default_factory=list)
+    _writers: list[asyncio.StreamWriter] = field(default_factory=list)
+    _serving: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def __aenter__(self) -> Self:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(self.files.ca_file))
@@ -40,9 +42,18 @@ class TlsFront:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._server.close()
+        # The client has no way to close its connection, and an open one is a warning in somebody else's test.
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+        await asyncio.gather(*(each.wait_closed() for each in self._writers), return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving = asyncio.current_task()
+        assert serving is not None
+        self._serving.add(serving)
         upstream_reader, upstream_writer = await asyncio.open_connection(self.host, self.upstream_port)
+        self._writers += [writer, upstream_writer]
         watching = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
         watching.initiate_connection()
         await asyncio.gather(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -64,6 +65,9 @@ class ProviderGate:
             breaker = self._breaker(key)
             now = self._monotonic()
             admission = breaker.admit(len(wanting), now)
+            if admission.count < len(wanting):
+                # Probes cost retries: the same row must not pay for all of them.
+                random.shuffle(wanting)
             admitted.update(dict.fromkeys(wanting[: admission.count], admission))
             refusal = breaker.refusal(now)
             for number, place in wanting[admission.count :]:

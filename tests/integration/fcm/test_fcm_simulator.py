@@ -122,7 +122,7 @@ async def test_each_error_of_the_simulator_has_its_outcome(
         ("hang", Outcome.UNKNOWN, 1),
         ("drip", Outcome.UNKNOWN, 1),
         ("goaway", Outcome.ACCEPTED, 1),
-        ("reset", Outcome.TRANSIENT, 0),
+        ("reset", Outcome.THROTTLED, 0),
     ],
 )
 async def test_what_nobody_can_know_is_unknown_and_not_repeated(

@@ -171,7 +171,7 @@ def test_known_codes_are_not_reported() -> None:
     ("kind", "outcome", "backoff"),
     [
         (FailureKind.CONNECT_FAILED, Outcome.TRANSIENT, 1),
-        (FailureKind.STREAM_REFUSED, Outcome.TRANSIENT, 1),
+        (FailureKind.STREAM_REFUSED, Outcome.THROTTLED, 1),
         (FailureKind.TOKEN_SERVER_UNREACHABLE, Outcome.TRANSIENT, 1),
         (FailureKind.TIMEOUT, Outcome.UNKNOWN, 10),
         (FailureKind.CONNECTION_LOST, Outcome.UNKNOWN, 1),

@@ -148,8 +148,11 @@ async def test_one_probe_of_a_page_goes_out_and_its_answer_opens_the_way() -> No
     clock.now, channel.answer = COOLDOWN, lambda _: verdict()
     channel.sent.clear()
     first = await gate.send_push(make_targets(4), make_payload())
-    assert channel.sent == ["device-1"]
-    assert [each.outcome for each in first.results] == [Outcome.ACCEPTED, *[Outcome.THROTTLED] * 3]
+    [probe] = channel.sent
+    assert {each.device_id: each.outcome for each in first.results} == {
+        target.device_id: Outcome.ACCEPTED if target.device_id == probe else Outcome.THROTTLED
+        for target in make_targets(4)
+    }
     second = await gate.send_push(make_targets(4), make_payload())
     assert [each.outcome for each in second.results] == [Outcome.ACCEPTED] * 4
 
@@ -281,3 +284,14 @@ async def test_a_check_of_a_payload_goes_past_a_breaker_that_is_open() -> None:
         await gate.send_push([make_target()], make_payload())
     await gate.validate_push([make_target()], make_payload())
     assert channel.validated == [make_target().address]
+
+
+async def test_the_probes_of_an_outage_are_not_all_the_same_row() -> None:
+    gate, channel, clock = make_gate(lambda _: verdict(Outcome.MISCONFIGURED))
+    await gate.send_push(make_targets(1), make_payload())
+    channel.sent.clear()
+    for round_ in range(1, 41):
+        clock.now = COOLDOWN * round_
+        await gate.send_push(make_targets(4), make_payload())
+    assert len(channel.sent) == 40
+    assert len(set(channel.sent)) > 1

@@ -151,7 +151,11 @@ FAILURES: Mapping[FailureKind, Meaning] = MappingProxyType(
         ),
         FailureKind.CONNECT_FAILED: _not_sent("no connection to FCM; nothing was sent"),
         # REFUSED_STREAM says that nothing was processed (RFC 9113, 8.7).
-        FailureKind.STREAM_REFUSED: _not_sent("FCM refused the stream unread; nothing was sent"),
+        FailureKind.STREAM_REFUSED: Meaning(
+            Outcome.THROTTLED,
+            "FCM refused the stream unread; nothing was sent",
+            min_backoff_seconds=CONNECT_BACKOFF_SECONDS,
+        ),
         FailureKind.CLAIM_LOST: Meaning(
             Outcome.THROTTLED,
             "the claim ran out before there was room to send",
