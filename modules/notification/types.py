@@ -101,8 +101,8 @@ class SendPushParams:
     """What to tell one account by push.
 
     `data` keys and values are strings (FCM HTTP v1, Message.data). `category` is what preferences are about.
-    `app_id` limits delivery to devices registered for that app; None means every app of the account.
-    Nothing is checked here: the service checks everything at once and raises InvalidInputError.
+    `app_id` limits delivery to devices registered for that app; None means every app of the account. Nothing
+    is checked here: the service checks everything at once.
     """
 
     title: str
@@ -136,8 +136,7 @@ class PushPayload:
 
     `notification_id` is the collapse id, so that a message delivered twice shows once. `content_key`, if
     given, is equal for payloads that differ in nothing but `notification_id`, `ttl_seconds` and `expires_at`.
-    `ttl_seconds` is what is left until `expires_at` on the database's clock; None leaves the provider's
-    default.
+    `ttl_seconds` is what is left until `expires_at` on the database's clock; None: the provider's default.
     `expires_at` (aware) serves providers that want an absolute time; without it this host's clock plus
     `ttl_seconds` is used. `immediate` asks the provider to wake the device.
     """
