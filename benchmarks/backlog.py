@@ -7,19 +7,16 @@ the start of the worker processes to the last row `sent`, their own start includ
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import sys
 import time
 
 from benchmarks.bench_room import ProcessorTime, tell
 from benchmarks.bulk_room import (
     BulkRoom,
-    bulk_room,
     make_accounts,
     processor_us_each,
+    run_benchmark,
 )
-from demo.serve import run_process
 from modules.application.application_service import ApplicationService
 from modules.notification.workers.push_notifications_worker import PushNotificationsWorker
 
@@ -49,17 +46,5 @@ def measure(room: BulkRoom, options: argparse.Namespace) -> dict[str, object]:
     }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--processes", type=int, default=os.cpu_count())
-    options = parser.parse_args()
-    with bulk_room("backlog") as room:
-        summary = measure(room, options)
-    sys.stderr.flush()
-    print(json.dumps(summary))
-    return 0
-
-
 if __name__ == "__main__":
-    run_process(main)
+    run_benchmark("backlog", measure, description=__doc__, rows=100_000)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from bson import ObjectId
 from pymongo import MongoClient
@@ -19,6 +22,7 @@ from pymongo.write_concern import WriteConcern
 
 from benchmarks.bench_room import ProcessorTime, bench_stack, tell
 from bootstrap import Application, Role, bootstrap
+from demo.serve import run_process
 from demo.worker_process import WorkerProcess
 from modules.application.app_ids import DEFAULT_APP_ID
 from modules.device_token.types import DeviceState, Platform, TargetKind
@@ -121,6 +125,30 @@ def bulk_room(name: str, engine: SimulatorEngine = "granian") -> Iterator[BulkRo
         finally:
             client.close()
             application.close()
+
+
+def run_benchmark(
+    name: str,
+    measure: Callable[[BulkRoom, argparse.Namespace], dict[str, object]],
+    *,
+    description: str | None,
+    **sizes: int,
+) -> NoReturn:
+    """Run a benchmark as this process: `sizes` are its options, the last line it prints its figures."""
+
+    def main() -> int:
+        parser = argparse.ArgumentParser(description=description)
+        for option, size in sizes.items():
+            parser.add_argument(f"--{option}", type=int, default=size)
+        parser.add_argument("--processes", type=int, default=os.cpu_count())
+        options = parser.parse_args()
+        with bulk_room(name) as room:
+            summary = measure(room, options)
+        sys.stderr.flush()
+        print(json.dumps(summary))
+        return 0
+
+    run_process(main)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

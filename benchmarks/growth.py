@@ -7,14 +7,11 @@ use for a row, from the call to the last row `sent`; wall time a row stands besi
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import sys
 
 from benchmarks.bench_room import ProcessorTime, tell
-from benchmarks.bulk_room import BulkRoom, bulk_room, make_accounts
+from benchmarks.bulk_room import BulkRoom, make_accounts, run_benchmark
 from benchmarks.campaign import run_campaign
-from demo.serve import run_process
 
 SIZES = {"10k": 10_000, "100k": 100_000, "1m": 1_000_000}
 SMALLEST_REPEATED = 5
@@ -54,17 +51,5 @@ def measure(room: BulkRoom, options: argparse.Namespace) -> dict[str, object]:
     }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--largest", type=int, default=1_000_000)
-    parser.add_argument("--processes", type=int, default=os.cpu_count())
-    options = parser.parse_args()
-    with bulk_room("growth") as room:
-        summary = measure(room, options)
-    sys.stderr.flush()
-    print(json.dumps(summary))
-    return 0
-
-
 if __name__ == "__main__":
-    run_process(main)
+    run_benchmark("growth", measure, description=__doc__, largest=1_000_000)

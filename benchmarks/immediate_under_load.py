@@ -15,9 +15,8 @@ import sys
 import time
 
 from benchmarks.bench_room import tell
-from benchmarks.bulk_room import BulkRoom, bulk_room, make_accounts, told_each, wait_until
+from benchmarks.bulk_room import BulkRoom, make_accounts, run_benchmark, told_each, wait_until
 from benchmarks.immediate import percentile
-from demo.serve import run_process
 from modules.application.application_service import ApplicationService
 from modules.notification.workers.push_notifications_worker import PushNotificationsWorker
 
@@ -63,17 +62,5 @@ def measure(room: BulkRoom, options: argparse.Namespace) -> dict[str, object]:
     }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=60_000)
-    parser.add_argument("--processes", type=int, default=os.cpu_count())
-    options = parser.parse_args()
-    with bulk_room("immediate-under-load") as room:
-        summary = measure(room, options)
-    sys.stderr.flush()
-    print(json.dumps(summary))
-    return 0
-
-
 if __name__ == "__main__":
-    run_process(main)
+    run_benchmark("immediate-under-load", measure, description=__doc__, rows=60_000)

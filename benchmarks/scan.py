@@ -8,10 +8,8 @@ MongoDB's explain says of the same query.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,8 +17,7 @@ from typing import Any
 from bson import ObjectId
 
 from benchmarks.bench_room import tell
-from benchmarks.bulk_room import PARAMS, BulkRoom, bulk_room
-from demo.serve import run_process
+from benchmarks.bulk_room import PARAMS, BulkRoom, run_benchmark
 from modules.notification.internals.push_notification_writer import NewPush, new_row
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import Priority
@@ -99,17 +96,5 @@ def measure(room: BulkRoom, options: argparse.Namespace) -> dict[str, object]:
     }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--due", type=int, default=1_000)
-    options = parser.parse_args()
-    with bulk_room("scan") as room:
-        summary = measure(room, options)
-    sys.stderr.flush()
-    print(json.dumps(summary))
-    return 0
-
-
 if __name__ == "__main__":
-    run_process(main)
+    run_benchmark("scan", measure, description=__doc__, rows=1_000_000, due=1_000)
