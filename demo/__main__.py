@@ -37,8 +37,10 @@ def main(interruption: Interruption) -> tuple[int, dict[str, Any]]:
             "seconds": round(screen.seconds, 1),
         }
         if params.keep:
+            # A signal that comes while the line is being read ends the demo, not its result.
+            interruption.hold()
             _say(summary)
-            demo.stay()
+            interruption.wait()
     except ServiceError as error:
         print(f"demo: {error.reason}", file=sys.stderr, flush=True)
         return 1, {"demo": "failed", "error": error.code}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 
 from bootstrap import bootstrap
@@ -61,12 +60,6 @@ class Demo:
         if self._params.keep:
             self._screen.ways_in(variables, ACCOUNT_ID)
         return result
-
-    def stay(self) -> None:
-        """Return at the signal that ends the demo."""
-        with suppress(KeyboardInterrupt):
-            while True:
-                signal.pause()
 
     def close(self) -> None:
         self._open.close()

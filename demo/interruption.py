@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from queue import SimpleQueue
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -14,6 +15,9 @@ class Interruption:
     def __init__(self) -> None:
         self._signal_number: int | None = None
         self._held = False
+        # The one queue whose put() may run in a signal handler:
+        # https://docs.python.org/3/library/queue.html#simplequeue-objects
+        self._arrived: SimpleQueue[int] = SimpleQueue()
 
     def install(self) -> None:
         for number in SIGNALS:
@@ -22,6 +26,10 @@ class Interruption:
     def hold(self) -> None:
         """From here on a signal no longer interrupts: what is left to do is stopping, and it is bounded."""
         self._held = True
+
+    def wait(self) -> None:
+        """Return at the first signal, at once when it came already."""
+        self._arrived.get()
 
     @property
     def exit_code(self) -> int | None:
@@ -32,5 +40,6 @@ class Interruption:
         if self._signal_number is not None:
             return
         self._signal_number = number
+        self._arrived.put(number)
         if not self._held:
             raise KeyboardInterrupt
