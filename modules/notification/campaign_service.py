@@ -18,7 +18,7 @@ from modules.notification.campaign_types import (
     SliceReport,
 )
 from modules.notification.internals.campaign_acceptance import RunCampaign
-from modules.notification.internals.campaign_book import ControlCampaign
+from modules.notification.internals.campaign_control import ControlCampaign
 from modules.notification.internals.campaign_core import CampaignCore, assemble_campaigns
 from modules.notification.internals.campaign_delivery import DeliverRows, WaitOpen
 from modules.notification.internals.campaign_params import CampaignRequest
@@ -100,25 +100,29 @@ class CampaignService(ServiceFacade[CampaignCore]):
     async def pause_campaign_async(cls, *, campaign_id: str) -> Campaign:
         """Send nothing more until it is resumed; returns once nothing is being sent.
 
-        This and the other three raise CampaignFinishedError, CampaignDryRunError, ConflictError with the
-        run's own code, and CampaignDeferredError or UnavailableError without Temporal.
+        This and the other three can be repeated: what is so already stays so. They raise
+        CampaignFinishedError, CampaignDryRunError, ConflictError with the run's own code, and
+        CampaignDeferredError or UnavailableError without Temporal.
         """
-        return await cls._on_core(lambda core: core.book.control(campaign_id, "pause"))
+        return await cls._on_core(lambda core: core.control.pause(campaign_id))
 
     @classmethod
     async def resume_campaign_async(cls, *, campaign_id: str) -> Campaign:
         """Go on with a campaign that is paused or halted."""
-        return await cls._on_core(lambda core: core.book.control(campaign_id, "resume"))
+        return await cls._on_core(lambda core: core.control.resume(campaign_id))
 
     @classmethod
     async def cancel_campaign_async(cls, *, campaign_id: str) -> Campaign:
         """End it for good; returns it once nothing is being sent and the rest is taken out of delivery."""
-        return await cls._on_core(lambda core: core.book.control(campaign_id, "cancel"))
+        return await cls._on_core(lambda core: core.control.cancel(campaign_id))
 
     @classmethod
     async def set_campaign_rate_async(cls, *, campaign_id: str, rate_per_second: float | None) -> Campaign:
-        """Deliver to as many accounts a second from now on; None: as fast as the provider allows."""
-        return await cls._on_core(lambda core: core.book.set_rate(campaign_id, rate_per_second))
+        """Deliver to as many accounts a second from now on; None: as fast as the provider allows.
+
+        Raises InvalidInputError as well: for a rate that is none, and for a topic or condition.
+        """
+        return await cls._on_core(lambda core: core.control.set_rate(campaign_id, rate_per_second))
 
     @classmethod
     async def collect_audience_async(cls, params: CollectParams) -> Collected:
@@ -128,7 +132,7 @@ class CampaignService(ServiceFacade[CampaignCore]):
         the last one have 1,000 accounts. Raises CampaignFinishedError and CampaignDryRunError.
         """
         return await cls._on_core(
-            lambda core: core.book.collect(params.campaign_id, first_page=params.first_page)
+            lambda core: core.stages.collect(params.campaign_id, first_page=params.first_page)
         )
 
     @classmethod
@@ -144,7 +148,7 @@ class CampaignService(ServiceFacade[CampaignCore]):
         """Record where a campaign stands; a final state stays, and leaves record and pages to retention."""
         state = CampaignState(params.state)
         await cls._on_core(
-            lambda core: core.book.record_state(params.campaign_id, state, reason=params.reason)
+            lambda core: core.stages.record_state(params.campaign_id, state, reason=params.reason)
         )
 
     @classmethod
@@ -153,7 +157,7 @@ class CampaignService(ServiceFacade[CampaignCore]):
 
         Accounts without a row count as cancelled. Call it when no slice is under way any more.
         """
-        return await cls._on_core(lambda core: core.book.cancel_rest(params.campaign_id))
+        return await cls._on_core(lambda core: core.stages.cancel_rest(params.campaign_id))
 
     @classmethod
     async def counts_async(cls, *, campaign_id: str) -> dict[str, int]:
@@ -163,7 +167,7 @@ class CampaignService(ServiceFacade[CampaignCore]):
     @classmethod
     async def plan_async(cls, params: CampaignParams) -> None:
         """Walk the audience of a dry run and end it with its plan; raises ConflictError for any other."""
-        await cls._on_core(lambda core: core.book.plan(params.campaign_id))
+        await cls._on_core(lambda core: core.stages.plan(params.campaign_id))
 
     @classmethod
     async def unfinished_async(cls, *, limit: int = UNFINISHED_LIMIT) -> list[str]:
@@ -176,7 +180,7 @@ class CampaignService(ServiceFacade[CampaignCore]):
 
         Raises CampaignDeferredError without Temporal.
         """
-        return await cls._on_core(lambda core: core.book.start(campaign_id))
+        return await cls._on_core(lambda core: core.control.start(campaign_id))
 
     send_push_to_audience = blocking(send_push_to_audience_async)
     get_campaign = blocking(get_campaign_async)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -39,6 +39,7 @@ class Runs:
     refusals: list[ServiceError] = field(default_factory=list)
     started: list[CampaignRunParams] = field(default_factory=list)
     told: list[tuple[str, str, float | None]] = field(default_factory=list)
+    on_told: Callable[[], object] = lambda: None
 
     async def run(self, *, params: CampaignRunParams) -> bool:
         if self.failure is not None:
@@ -48,6 +49,7 @@ class Runs:
 
     async def control(self, *, campaign_id: str, update: str, argument: float | None) -> None:
         self.told.append((campaign_id, update, argument))
+        self.on_told()
         if self.refusals:
             raise self.refusals.pop(0)
 

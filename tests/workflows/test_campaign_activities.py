@@ -106,7 +106,7 @@ async def test_a_process_that_ends_hands_over_what_is_left_of_its_slice(
     async with runs.serving(*CampaignActivities().all(), lane=Lane.BULK):
         assert await handle.result() == {"sent": ACCOUNTS}
     assert service.parts == [(0, 500), (500, 1_000)]
-    assert not any("TIMED_OUT" in name for name in event_types(await handle.fetch_history()))
+    assert "ACTIVITY_TASK_TIMED_OUT" not in event_types(await handle.fetch_history())
 
 
 async def test_temporal_learns_the_code_of_a_failure_only(

@@ -162,7 +162,8 @@ class WorkerRuntime:
         except WorkflowUpdateFailedError as error:
             raise _refusal(error.cause) from error
         except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
-            raise TemporalUnavailableError("the run has not answered; is a worker running?") from None
+            reason = f"not done within {UPDATE_WAIT_SECONDS:.0f} s and may yet; is a worker running?"
+            raise TemporalUnavailableError(reason) from None
         except RPCError as error:
             raise _not_reached(error) from error
 

@@ -12,7 +12,7 @@ from temporalio.testing import WorkflowEnvironment
 async def download(version: str, folder: str) -> None:
     """Download into the folder. The SDK has no other way to it than starting a server, which ends here."""
     async with await WorkflowEnvironment.start_local(
-        download_dest_dir=folder, dev_server_download_version=version
+        download_dest_dir=folder, dev_server_download_version=version, dev_server_log_level="never"
     ):
         pass
 

@@ -16,6 +16,7 @@ from modules.notification.campaign_types import CampaignRunParams
 from modules.notification.errors import CampaignDeferredError, CampaignKeyConflictError
 from modules.notification.internals.campaign_audience import CampaignAudience
 from modules.notification.internals.campaign_params import CampaignRequest
+from modules.notification.internals.fcm_params import is_only_too_late
 from modules.notification.internals.push_notification_writer import NewPush, new_row
 from modules.notification.internals.store.campaign_model import (
     AudienceKind,
@@ -68,12 +69,20 @@ class CampaignAcceptance:
     async def accept(self, request: CampaignRequest) -> str:
         """See NotificationService.send_push_to_audience."""
         now = await self._clock.now()
-        request.validate(now=now)
+        too_late = None
+        try:
+            request.validate(now=now)
+        except InvalidInputError as error:
+            if not is_only_too_late(error.problems):
+                raise
+            too_late = error
         known = await self._campaigns.find_by_key(request.campaign_key)
-        if known is None:
-            campaign = await self._recorded(request, now)
-        else:
+        if known is not None:
             campaign = await self._confirmed(request, known, now)
+        elif too_late is not None:
+            raise too_late
+        else:
+            campaign = await self._recorded(request, now)
         await self.start(campaign)
         return str(campaign.id)
 

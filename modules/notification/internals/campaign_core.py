@@ -8,9 +8,11 @@ from modules.application.mongo_database import MongoDatabase
 from modules.config.types import Settings
 from modules.notification.internals.campaign_acceptance import CampaignAcceptance, RunCampaign
 from modules.notification.internals.campaign_audience import CampaignAudience
-from modules.notification.internals.campaign_book import CampaignBook, ControlCampaign
+from modules.notification.internals.campaign_book import CampaignBook
+from modules.notification.internals.campaign_control import CampaignControl, ControlCampaign
 from modules.notification.internals.campaign_delivery import CampaignDelivery, DeliverRows, WaitOpen
 from modules.notification.internals.campaign_planner import CampaignPlanner, ValidatePush
+from modules.notification.internals.campaign_stages import CampaignStages
 from modules.notification.internals.store.campaign_page_repository import CampaignPageRepository
 from modules.notification.internals.store.campaign_repository import CampaignRepository
 from modules.notification.internals.store.campaign_row_repository import CampaignRowRepository
@@ -24,6 +26,8 @@ class CampaignCore:
     pages: CampaignPageRepository
     acceptance: CampaignAcceptance
     book: CampaignBook
+    control: CampaignControl
+    stages: CampaignStages
     delivery: CampaignDelivery
 
     async def ensure(self) -> None:
@@ -50,15 +54,15 @@ def assemble_campaigns(
     acceptance = CampaignAcceptance(
         campaigns=campaigns, pages=pages, audience=audience, clock=database.clock, run=run
     )
-    book = CampaignBook(
+    book = CampaignBook(campaigns=campaigns, pages=pages)
+    stages = CampaignStages(
         campaigns=campaigns,
         pages=pages,
         rows=rows,
+        book=book,
         audience=audience,
-        acceptance=acceptance,
         planner=CampaignPlanner(audience, validate),
         clock=database.clock,
-        control=control,
     )
     delivery = CampaignDelivery(
         campaigns=campaigns,
@@ -68,4 +72,12 @@ def assemble_campaigns(
         clock=database.clock,
         wait_open=wait_open,
     )
-    return CampaignCore(campaigns=campaigns, pages=pages, acceptance=acceptance, book=book, delivery=delivery)
+    return CampaignCore(
+        campaigns=campaigns,
+        pages=pages,
+        acceptance=acceptance,
+        book=book,
+        control=CampaignControl(campaigns=campaigns, book=book, acceptance=acceptance, control=control),
+        stages=stages,
+        delivery=delivery,
+    )

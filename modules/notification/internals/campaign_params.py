@@ -56,7 +56,7 @@ class CampaignRequest:
         if is_broadcast(self.audience):
             for name in ("rate_per_second", "rollout"):
                 if getattr(self, name) is not None:
-                    problems.add("conflict", name, "a topic or condition is one request: nothing to pace")
+                    problems.extend([unpaced(name)])
         problems.refuse()
 
     def _check_content(self, now: datetime, problems: ProblemList) -> None:
@@ -74,6 +74,11 @@ class CampaignRequest:
 
 def is_broadcast(audience: object) -> bool:
     return isinstance(audience, Topic | TopicCondition)
+
+
+def unpaced(field: str) -> Problem:
+    """What is wrong with pacing a topic or condition."""
+    return Problem("conflict", field, "a topic or condition is one request: nothing to pace")
 
 
 def rate_problems(rate_per_second: object) -> list[Problem]:

@@ -74,7 +74,12 @@ class ErrorClassifier:
     def classify(self, answer: FcmAnswer) -> Classification:
         """What the answer means for the row and the device; `code` is stable, `reason` one line."""
         if isinstance(answer, SendFailure):
-            return _classified(answer.kind.upper(), FAILURES[answer.kind], detail=answer.detail)
+            return _classified(
+                answer.kind.upper(),
+                FAILURES[answer.kind],
+                detail=answer.detail,
+                retry_after_seconds=answer.retry_after_seconds,
+            )
         if 200 <= answer.status < 300:
             if accepted_message_id(answer) is not None:
                 return ACCEPTED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -34,6 +34,7 @@ MAX_TARGETS = 500
 MAX_APP_ID_LENGTH = 64
 MAX_BADGE = 2**31 - 1
 NOTIFICATION_ID_LENGTH = 36
+EXPIRED = "expired"
 
 _RESERVED_KEYS = frozenset({"from", "notification", "message_type"})
 _RESERVED_PREFIXES = ("google.", "gcm.")
@@ -81,6 +82,11 @@ class FCMParams:
         problems.refuse()
 
 
+def is_only_too_late(problems: Sequence[Problem]) -> bool:
+    """True when nothing is wrong but that `expires_at` is past, which a repeated request may be."""
+    return [problem.code for problem in problems] == [EXPIRED]
+
+
 def check_target_count(count: object, problems: ProblemList) -> None:
     """Note a number of targets that one send cannot have; None passes."""
     if count is None:
@@ -107,7 +113,7 @@ def _check_expiry(expires_at: object, now: datetime, problems: ProblemList) -> N
         problems.add("invalid_value", "expires_at", "is outside the time this host can reckon with")
         return
     if seconds_left <= 0:
-        problems.add("expired", "expires_at", "is in the past")
+        problems.add(EXPIRED, "expires_at", "is in the past")
     elif math.floor(seconds_left) > MAX_TTL_SECONDS:
         days = timedelta(seconds=MAX_TTL_SECONDS).days
         problems.add(

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
-import structlog
 from firebase_admin import exceptions, messaging
 
 from modules.application.app_ids import DEFAULT_APP_ID
-from modules.application.errors import ServiceError
 from modules.config.types import FcmSettings
 from modules.notification.errors import (
     ProviderConfigurationError,
     ProviderRefusedError,
     ProviderUnavailableError,
 )
-from modules.notification.internals.channels.fcm.access_token_source import Access
-from modules.notification.internals.channels.fcm.answer import FailureKind, FcmAnswer, SendFailure
+from modules.notification.internals.channels.fcm.answer import FailureKind, SendFailure
 from modules.notification.internals.channels.fcm.fcm_app import FcmApp
 from modules.notification.internals.channels.fcm.firebase_errors import firebase_error_for, service_error_for
 from modules.notification.internals.channels.fcm.message_builder import build_message
 from modules.notification.internals.channels.fcm.message_encoder import ANY_TARGET, EncodedMessage
 from modules.notification.internals.channels.fcm.message_templates import MessageTemplates
 from modules.notification.internals.channels.fcm.param_rules import ProblemList
-from modules.notification.internals.error_classifier import ACCEPTED, ErrorClassifier, accepted_message_id
+from modules.notification.internals.error_classifier import ErrorClassifier, accepted_message_id
+from modules.notification.internals.fcm_batch import FCMBatch, Letter, together
 from modules.notification.internals.fcm_params import MAX_MESSAGE_BYTES, check_target_count
 from modules.notification.types import (
     BroadcastKind,
@@ -38,16 +34,6 @@ from modules.notification.types import (
 )
 
 CHECK_TOPIC = "notification-service-check"
-
-
-@dataclass(slots=True)
-class Letter:
-    """One message to one target, and what came of it; encoded when it is sent."""
-
-    target: PushTarget
-    message: EncodedMessage | SendFailure
-    message_id: str
-    answer: FcmAnswer | None = None
 
 
 class FCMService:
@@ -95,19 +81,14 @@ class FCMService:
         for push in pushes:
             message = _encoded(push.payload, self._templates.encoded)
             letters += [Letter(target, message, push.payload.notification_id) for target in push.targets]
-        await self._send_all(letters, may_send)
-        answered = iter(letters)
-        return [
-            SendPushResult(results=tuple(self._result(next(answered)) for _ in push.targets))
-            for push in pushes
-        ]
+        results = await self._send_all(letters, may_send)
+        return [SendPushResult(results=tuple(islice(results, len(push.targets)))) for push in pushes]
 
     async def validate_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:
         """See PushChannel; FCM's `validate_only`."""
         message = _encoded(payload, _validating)
         letters = [Letter(target, message, payload.notification_id) for target in targets]
-        await self._send_all(letters, lambda: True)
-        return SendPushResult(results=tuple(self._result(letter) for letter in letters))
+        return SendPushResult(results=tuple(await self._send_all(letters, lambda: True)))
 
     async def check_credentials(self, app_id: str = DEFAULT_APP_ID) -> None:
         """Read the app's credentials and get an access token; for use at start.
@@ -149,36 +130,29 @@ class FCMService:
             )
         return self._apps[app_id]
 
-    async def _send_all(self, letters: Sequence[Letter], may_send: Callable[[], bool]) -> None:
+    async def _send_all(
+        self, letters: Sequence[Letter], may_send: Callable[[], bool]
+    ) -> Iterator[TargetResult]:
+        """Send each; returns the results in order."""
         by_app: dict[str, list[Letter]] = {}
         for letter in letters:
             by_app.setdefault(letter.target.app_id, []).append(letter)
-        await _together([self._send_for_app(app_id, batch, may_send) for app_id, batch in by_app.items()])
+        await together([self._send_for_app(app_id, batch, may_send) for app_id, batch in by_app.items()])
+        return map(_result_of, letters)
 
-    async def _send_for_app(self, app_id: str, batch: Sequence[Letter], may_send: Callable[[], bool]) -> None:
-        if app_id not in self._apps:
-            _answer_all(batch, SendFailure(kind=FailureKind.APP_UNKNOWN))
-            return
-        app = self._apps[app_id]
-        try:
-            access = await app.access()
-        except ServiceError as error:
-            _answer_all(batch, _no_access(app, error))
-            return
-        waiting = iter(batch)
-        senders = min(len(batch), app.max_concurrent_requests)
-        await _together([_drain(waiting, app, access, may_send) for _ in range(senders)])
+    async def _send_for_app(
+        self, app_id: str, letters: Sequence[Letter], may_send: Callable[[], bool]
+    ) -> None:
+        batch = FCMBatch(letters, self._classifier)
+        if app_id in self._apps:
+            await batch.send(self._apps[app_id], may_send)
+        else:
+            batch.refuse(SendFailure(kind=FailureKind.APP_UNKNOWN))
 
-    def _result(self, letter: Letter) -> TargetResult:
-        answer = letter.answer
-        assert answer is not None
-        message_id = accepted_message_id(answer)
-        return TargetResult(
-            device_id=letter.target.device_id,
-            classification=self._classifier.classify(answer) if message_id is None else ACCEPTED,
-            message_id=message_id,
-            latency_ms=answer.latency_ms,
-        )
+
+def _result_of(letter: Letter) -> TargetResult:
+    assert letter.result is not None
+    return letter.result
 
 
 def _encoded(
@@ -200,47 +174,3 @@ def _encoded(
 
 def _validating(payload: PushPayload) -> EncodedMessage:
     return EncodedMessage(build_message(payload), validate_only=True)
-
-
-async def _drain(
-    waiting: Iterator[Letter], app: FcmApp, access: Access, may_send: Callable[[], bool]
-) -> None:
-    for letter in waiting:
-        letter.answer = await _attempt(letter, app, access, may_send)
-
-
-async def _attempt(letter: Letter, app: FcmApp, access: Access, may_send: Callable[[], bool]) -> FcmAnswer:
-    message = letter.message
-    if isinstance(message, SendFailure):
-        return message
-    try:
-        body = message.body_for(letter.target.kind, letter.target.address, letter.message_id)
-        return await app.post(body, access, may_send)
-    except ServiceError as error:
-        return _no_access(app, error)
-    except Exception as error:  # noqa: BLE001 - what the other targets were answered must not be lost
-        structlog.get_logger().error("sending failed", action="fcm.send_failed", error=type(error).__name__)
-        return SendFailure(kind=FailureKind.UNEXPECTED, detail=type(error).__name__)
-
-
-def _answer_all(batch: Sequence[Letter], answer: FcmAnswer) -> None:
-    for letter in batch:
-        letter.answer = answer
-
-
-def _no_access(app: FcmApp, error: ServiceError) -> SendFailure:
-    app.report(error)
-    unreachable = isinstance(error, ProviderUnavailableError)
-    kind = FailureKind.TOKEN_SERVER_UNREACHABLE if unreachable else FailureKind.CREDENTIALS_UNUSABLE
-    # The answer is kept with the row; the reason may name a file of this machine.
-    return SendFailure(kind=kind, detail=error.code)
-
-
-async def _together(coroutines: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """Run all to their end; a task each only where there is more than one."""
-    if len(coroutines) == 1:
-        await coroutines[0]
-        return
-    async with asyncio.TaskGroup() as group:
-        for coroutine in coroutines:
-            group.create_task(coroutine)

@@ -65,9 +65,22 @@ class PushNotificationWriter:
         row = new_row(push, await self._clock.now())
         if await self._repository.insert(row):
             return row
-        assert push.idempotency_key is not None
+        existing = await self.find_repeated(push)
+        if existing is None:
+            raise IdempotencyKeyConflictError
+        return existing
+
+    async def find_repeated(self, push: NewPush) -> PushNotificationModel | None:
+        """The row that an earlier request with this key stored; None when the key is new, or not given.
+
+        Raises IdempotencyKeyConflictError when the content differs.
+        """
+        if push.idempotency_key is None:
+            return None
         existing = await self._repository.find_by_key(push.account_id, push.idempotency_key)
-        if existing is None or existing.content_fingerprint != row.content_fingerprint:
+        if existing is not None and existing.content_fingerprint != content_fingerprint(
+            _with_plain_mappings(push)
+        ):
             raise IdempotencyKeyConflictError
         return existing
 

@@ -13,7 +13,7 @@ from modules.notification.errors import (
     ImmediateSendDeferredError,
     PushNotificationNotCancellableError,
 )
-from modules.notification.internals.fcm_params import FCMParams
+from modules.notification.internals.fcm_params import FCMParams, is_only_too_late
 from modules.notification.internals.outcome_board import OutcomeBoard
 from modules.notification.internals.push_notification_reader import (
     PushNotificationReader,
@@ -81,7 +81,8 @@ class PushSender:
         problems += _key_problems(idempotency_key, "idempotency_key")
         problems += _key_problems(correlation_id, "correlation_id")
         problems += await self._content_problems(params, immediate=immediate, expires_at=expires_at)
-        if problems:
+        too_late = is_only_too_late(problems)
+        if problems and not too_late:
             raise InvalidInputError(problems)
         push = NewPush(
             account_id=account_id,
@@ -92,7 +93,9 @@ class PushSender:
             idempotency_key=idempotency_key,
             correlation_id=correlation_id,
         )
-        row = await self._writer.create(push)
+        row = await (self._writer.find_repeated(push) if too_late else self._writer.create(push))
+        if row is None:
+            raise InvalidInputError(problems)
         if immediate and row.active and row.status in (Status.PENDING, Status.PROCESSING):
             await self._deliver_now(row)
         return str(row.id)

@@ -93,7 +93,7 @@ class CampaignWorker:
         elif params.paused:
             self._state = CampaignState.HALTED if params.pause_reason else CampaignState.PAUSED
         self._reason = params.pause_reason
-        self._recorded = self._wanted
+        self._recorded: CampaignState | None = self._wanted
         if params.accounts is None:
             self._recorded = CampaignState.COLLECTING
         self._changed = False
@@ -115,31 +115,34 @@ class CampaignWorker:
 
     @workflow.update
     async def pause(self) -> None:
-        """Stop; returns once nothing is being sent. Refused when the campaign does not run."""
-        await self._want(CampaignState.PAUSED)
+        """Stop; returns once nothing is being sent. One that was stopped before stays as it was."""
+        if self._state not in PAUSES:
+            self._want(CampaignState.PAUSED)
+        await self._done(self._state)
 
     @pause.validator
     def _may_pause(self) -> None:
         self._refuse_ended()
-        if self._state in PAUSES:
-            raise ApplicationError("the campaign is paused or halted already", type="campaign_not_running")
 
     @workflow.update
     async def resume(self) -> None:
         """Go on after a pause or a halt; what the step has seen so far is judged no more."""
-        self._course = cleared(self._course)
-        await self._want(CampaignState.RUNNING)
+        if self._state in PAUSES:
+            self._course = cleared(self._course)
+        # A run that has just begun may not have read yet that its record says paused.
+        self._recorded = None
+        self._want(CampaignState.RUNNING)
+        await self._done(CampaignState.RUNNING)
 
     @resume.validator
     def _may_resume(self) -> None:
         self._refuse_ended()
-        if self._state not in PAUSES:
-            raise ApplicationError("the campaign is neither paused nor halted", type="campaign_not_paused")
 
     @workflow.update
     async def cancel(self) -> dict[str, int]:
         """End for good; returns the final counts once nothing is being sent and the rest is taken back."""
-        await self._want(CampaignState.CANCELLED)
+        self._want(CampaignState.CANCELLED)
+        await self._done(CampaignState.CANCELLED)
         return self._course.counts
 
     @cancel.validator
@@ -186,8 +189,11 @@ class CampaignWorker:
         if self._state in ENDS:
             raise ApplicationError(f"the campaign is {self._state.value}", type="campaign_ended")
 
-    async def _want(self, state: CampaignState) -> None:
+    def _want(self, state: CampaignState) -> None:
         self._state, self._reason, self._changed, self._was_told = state, None, True, True
+
+    async def _done(self, state: CampaignState) -> None:
+        """Return once the record says so; raises ApplicationError when another command came before."""
         await workflow.wait_condition(
             lambda: self._state is not state or self._recorded in (state, self._wanted)
         )

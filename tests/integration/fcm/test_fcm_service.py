@@ -88,6 +88,28 @@ async def test_each_device_gets_its_own_answer_in_order(fcm: FcmSocket, make_ser
 abort_stream = reset(ErrorCodes.INTERNAL_ERROR)
 
 
+async def test_a_used_up_quota_ends_the_send_to_its_project(
+    fcm: FcmSocket, make_service: MakeService
+) -> None:
+    quota = answering(429, fcm_error(429, "RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED"), {"retry-after": "17"})
+    fcm.react = by_address({"address-3": quota})
+    result = await make_service(max_concurrent_requests=1).send_push(make_targets(9), make_payload())
+    codes = [entry.classification.code for entry in result.results]
+    assert codes == ["OK"] * 2 + ["QUOTA_EXCEEDED"] + ["QUOTA_REACHED"] * 6
+    assert [request.address for request in fcm.requests] == ["address-1", "address-2", "address-3"]
+    kept = result.results[-1].classification
+    assert (kept.outcome, kept.attempted, kept.retry_after_seconds) == (Outcome.THROTTLED, False, 17)
+
+
+async def test_a_quota_of_one_device_keeps_nobody_else_waiting(
+    fcm: FcmSocket, make_service: MakeService
+) -> None:
+    body = fcm_error(429, "RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED", quota_failure("device:abc"))
+    fcm.react = by_address({"address-1": answering(429, body)})
+    result = await make_service(max_concurrent_requests=1).send_push(make_targets(4), make_payload())
+    assert len(result.accepted) == 3
+
+
 async def test_a_device_is_addressed_by_its_kind(fcm: FcmSocket, make_service: MakeService) -> None:
     targets = [make_target(1), make_target(2, kind=TargetKind.FID)]
     await make_service().send_push(targets, make_payload())

@@ -194,6 +194,15 @@ class TestOneKey:
         assert room.pages.count_documents({}) == pages
         assert [run.campaign_id for run in room.runs.started] == [first, first]
 
+    def test_a_request_repeated_after_its_expiry_gets_the_first_campaign(self, room: CampaignRoom) -> None:
+        audience, past = AccountList(account_ids=MANY), datetime.now(UTC) - HOUR
+        with pytest.raises(InvalidInputError) as error:
+            room.send(audience, expires_at=past)
+        assert [problem.code for problem in error.value.problems] == ["expired"]
+        assert room.pages.count_documents({}) == 0
+        first = room.send(audience, expires_at=datetime.now(UTC) + HOUR)
+        assert room.send(audience, expires_at=past) == first
+
     @pytest.mark.parametrize(
         "over",
         [

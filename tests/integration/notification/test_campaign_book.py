@@ -186,10 +186,10 @@ class TestControl:
 
     def test_what_the_run_refuses_is_refused(self, room: CampaignRoom) -> None:
         campaign_id = room.send(rate_per_second=5)
-        room.runs.refusals = [ConflictError(code="campaign_not_paused", reason="")]
+        room.runs.refusals = [ConflictError(code="campaign_overtaken", reason="")]
         with pytest.raises(ConflictError) as refused:
             CampaignService.resume_campaign(campaign_id=campaign_id)
-        assert refused.value.code == "campaign_not_paused"
+        assert refused.value.code == "campaign_overtaken"
         room.runs.refusals = [ConflictError(code="campaign_ended", reason="")]
         with pytest.raises(CampaignFinishedError):
             CampaignService.set_campaign_rate(campaign_id=campaign_id, rate_per_second=9)
@@ -210,6 +210,32 @@ class TestControl:
             ):
                 with pytest.raises(error):
                     control(campaign_id=campaign_id)
+        assert room.runs.told == []
+
+    def test_a_cancelled_campaign_can_be_cancelled_again(self, room: CampaignRoom) -> None:
+        campaign_id = room.send()
+        room.record(campaign_id, "cancelled")
+        again = CampaignService.cancel_campaign(campaign_id=campaign_id)
+        assert (again.id, again.state) == (campaign_id, CampaignState.CANCELLED)
+        with pytest.raises(CampaignFinishedError):
+            CampaignService.resume_campaign(campaign_id=campaign_id)
+
+    def test_one_that_ends_while_it_is_told_gets_no_other_run(self, room: CampaignRoom) -> None:
+        campaign_id = room.send()
+        room.runs.refusals = [NotFoundError(code="worker_not_running", reason="")]
+        room.runs.on_told = lambda: room.campaigns.update_one(
+            {"_id": ObjectId(campaign_id)},
+            {"$set": {"state": "completed", "finished_at": datetime.now(UTC)}},
+        )
+        with pytest.raises(CampaignFinishedError):
+            CampaignService.cancel_campaign(campaign_id=campaign_id)
+        assert [run.campaign_id for run in room.runs.started] == [campaign_id]
+
+    def test_the_rate_of_a_broadcast_cannot_be_changed(self, room: CampaignRoom) -> None:
+        campaign_id = room.send(Topic(name="news"))
+        with pytest.raises(InvalidInputError) as refused:
+            CampaignService.set_campaign_rate(campaign_id=campaign_id, rate_per_second=5)
+        assert [problem.field for problem in refused.value.problems] == ["rate_per_second"]
         assert room.runs.told == []
 
     @pytest.mark.parametrize("rate", [0, -1, float("nan"), "7", True])

@@ -179,6 +179,18 @@ class TestIdempotency:
         assert service.send(idempotency_key="key", immediate=True) == first
         assert service.run_now.asked == [first]
 
+    def test_a_call_repeated_after_its_expiry_gets_the_first_id(self, service: PushService) -> None:
+        first = service.send(idempotency_key="key", expires_at=datetime.now(UTC) + timedelta(hours=1))
+        past = datetime.now(UTC) - timedelta(minutes=1)
+        assert service.send(idempotency_key="key", expires_at=past) == first
+        for over in ({"idempotency_key": "new"}, {"idempotency_key": None}):
+            with pytest.raises(InvalidInputError) as error:
+                service.send(**over, expires_at=past)
+            assert [problem.code for problem in error.value.problems] == ["expired"]
+        with pytest.raises(IdempotencyKeyConflictError):
+            service.send(idempotency_key="key", expires_at=past, body="Other")
+        assert service.rows.count_documents({}) == 1
+
     def test_the_same_key_with_other_content_is_refused_and_sends_nothing(self, service: PushService) -> None:
         service.register()
         first = service.send(idempotency_key="key", immediate=True)

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.notification.campaign_types import PAGE_ACCOUNTS
-from modules.notification.internals.campaign_book import step_ends, to_public
+from modules.notification.internals.campaign_book import to_public
+from modules.notification.internals.campaign_stages import step_ends
 from modules.notification.internals.store.campaign_model import (
     AudienceKind,
     AudienceModel,

@@ -194,7 +194,12 @@ def test_every_failure_has_its_meaning(kind: FailureKind, outcome: Outcome, back
 def test_only_what_was_decided_in_this_process_is_no_attempt() -> None:
     """A credential or a server that cannot be had is evidence for the breaker; our own refusals are not."""
     kinds = {kind for kind in FailureKind if not ErrorClassifier().classify(SendFailure(kind=kind)).attempted}
-    assert kinds == {FailureKind.PAYLOAD_INVALID, FailureKind.APP_UNKNOWN, FailureKind.CLAIM_LOST}
+    assert kinds == {
+        FailureKind.PAYLOAD_INVALID,
+        FailureKind.APP_UNKNOWN,
+        FailureKind.CLAIM_LOST,
+        FailureKind.QUOTA_REACHED,
+    }
 
 
 def test_the_tables_are_whole_and_their_reasons_are_one_line() -> None:

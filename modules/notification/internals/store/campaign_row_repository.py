@@ -38,7 +38,7 @@ _DUPLICATE_KEY = 11000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PageTally:
+class PageOutcome:
     """Accounts of a page by what became of them; `open_until` is when an open row is next due.
 
     Keys are statuses, but `failed:<error_type>` for failed rows, `cancelled`, and `duplicate` for accounts
@@ -97,7 +97,7 @@ class CampaignRowRepository:
             await self._collection.update_many(pending, cancellation(), hint=_BY_ID)
             await self._collection.update_many({**ids, **claim_is_lost()}, lost_ending(), hint=_BY_ID)
 
-    async def tally(self, campaign_id: ObjectId, page: int, account_ids: Sequence[str]) -> PageTally:
+    async def tally(self, campaign_id: ObjectId, page: int, account_ids: Sequence[str]) -> PageOutcome:
         """What became of the page's accounts; those without a row are not counted."""
         times_named = Counter(account_ids)
         wanted = [campaign_row_id(campaign_id, account_id) for account_id in times_named]
@@ -124,7 +124,7 @@ class CampaignRowRepository:
                 moment = _next_moment(row)
                 if moment is not None:
                     open_until.append(moment)
-        return PageTally(counts=dict(+counts), open_until=min(open_until, default=None))
+        return PageOutcome(counts=dict(+counts), open_until=min(open_until, default=None))
 
 
 def _is_due(row: Document, now: datetime) -> bool:

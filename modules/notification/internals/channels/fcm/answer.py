@@ -18,6 +18,7 @@ class FailureKind(StrEnum):
     CONNECT_FAILED = "connect_failed"
     STREAM_REFUSED = "stream_refused"
     CLAIM_LOST = "claim_lost"
+    QUOTA_REACHED = "quota_reached"
 
     TIMEOUT = "timeout"
     CONNECTION_LOST = "connection_lost"
@@ -41,6 +42,7 @@ class SendFailure:
 
     kind: FailureKind
     detail: str = ""
+    retry_after_seconds: float | None = None
     latency_ms: float = 0.0
 
 

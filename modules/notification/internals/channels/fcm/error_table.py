@@ -162,6 +162,12 @@ FAILURES: Mapping[FailureKind, Meaning] = MappingProxyType(
             min_backoff_seconds=1.0,
             attempted=False,
         ),
+        FailureKind.QUOTA_REACHED: Meaning(
+            Outcome.THROTTLED,
+            "FCM asked the whole project to wait before this was sent",
+            min_backoff_seconds=QUOTA_BACKOFF_SECONDS,
+            attempted=False,
+        ),
         FailureKind.TIMEOUT: _unknown("no answer in time; the message may have been taken"),
         FailureKind.CONNECTION_LOST: _unknown(
             "the connection was lost; the message may have been taken", CONNECT_BACKOFF_SECONDS

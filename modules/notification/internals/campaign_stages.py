@@ -1,0 +1,138 @@
+"""Does what a campaign's run asks for: collects the audience, plans, records the state, cancels the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+
+from modules.application.errors import ConflictError
+from modules.application.mongo_database import DatabaseClock
+from modules.notification.campaign_types import Collected, RolloutParams
+from modules.notification.internals.campaign_audience import CampaignAudience
+from modules.notification.internals.campaign_book import CampaignBook, campaign_id_of
+from modules.notification.internals.campaign_control import refuse_uncontrollable
+from modules.notification.internals.campaign_planner import CampaignPlanner
+from modules.notification.internals.store.campaign_model import CampaignModel, RolloutModel
+from modules.notification.internals.store.campaign_page_repository import CampaignPageRepository
+from modules.notification.internals.store.campaign_repository import CampaignRepository
+from modules.notification.internals.store.campaign_row_repository import (
+    CANCELLED,
+    CampaignRowRepository,
+    PageOutcome,
+)
+from modules.notification.types import CampaignState
+
+_PAUSES = (CampaignState.PAUSED, CampaignState.HALTED)
+# A row's next moment can have passed before whoever holds it has written.
+LOOK_AGAIN_SECONDS = 0.5
+
+
+class CampaignStages:
+    """Lives on one event loop; each stage can be repeated. Raises UnavailableError without MongoDB."""
+
+    def __init__(
+        self,
+        *,
+        campaigns: CampaignRepository,
+        pages: CampaignPageRepository,
+        rows: CampaignRowRepository,
+        book: CampaignBook,
+        audience: CampaignAudience,
+        planner: CampaignPlanner,
+        clock: DatabaseClock,
+    ) -> None:
+        self._campaigns = campaigns
+        self._pages = pages
+        self._rows = rows
+        self._book = book
+        self._audience = audience
+        self._planner = planner
+        self._clock = clock
+
+    async def collect(self, campaign_id: str, *, first_page: int) -> Collected:
+        """See CampaignService.collect_audience_async."""
+        campaign = await self._campaigns.get(campaign_id_of(campaign_id))
+        refuse_uncontrollable(campaign)
+        if campaign.accounts is None:
+            extent, complete = await self._audience.collect(campaign, first_page=first_page)
+            if not complete:
+                return _collected(campaign, extent.accounts, extent.pages, complete=False)
+            campaign = await self._campaigns.fix_extent(
+                campaign.id, accounts=extent.accounts, pages=extent.pages
+            )
+        # For a list whose caller ended between recording the campaign and keeping its pages.
+        await self._pages.keep(campaign.id)
+        return _collected(campaign, campaign.accounts or 0, campaign.pages or 0, complete=True)
+
+    async def plan(self, campaign_id: str) -> None:
+        """See CampaignService.plan_async."""
+        campaign = await self._campaigns.get(campaign_id_of(campaign_id))
+        if not campaign.dry_run:
+            raise ConflictError(
+                code="campaign_is_no_dry_run", field="campaign_id", reason="the campaign is sent, not planned"
+            )
+        if not campaign.is_final:
+            plan = await self._planner.plan(campaign, now=await self._clock.now())
+            await self._campaigns.store_plan(campaign.id, plan)
+        await self._pages.delete(campaign.id)
+
+    async def record_state(self, campaign_id: str, state: CampaignState, *, reason: str | None) -> None:
+        """See CampaignService.record_state_async."""
+        row_id = campaign_id_of(campaign_id)
+        campaign = await self._campaigns.record_state(row_id, state, reason=reason)
+        if campaign.is_final:
+            await self._pages.finish(campaign.id)
+
+    async def cancel_rest(self, campaign_id: str) -> dict[str, int]:
+        """See CampaignService.cancel_rest_async."""
+        campaign = await self._campaigns.get(campaign_id_of(campaign_id))
+        extent = await self._pages.extent(campaign.id)
+        for number in range(extent.pages):
+            account_ids = await self._pages.account_ids(campaign.id, number)
+            page = await self._cancelled(campaign, number, account_ids)
+            counts = dict(page.counts)
+            unwritten = len(account_ids) - sum(counts.values())
+            if unwritten:
+                counts[CANCELLED] = counts.get(CANCELLED, 0) + unwritten
+            await self._pages.store_tally(campaign.id, number, counts, retry_at=page.open_until)
+        return await self._book.counts(campaign_id)
+
+    async def _cancelled(
+        self, campaign: CampaignModel, number: int, account_ids: Sequence[str]
+    ) -> PageOutcome:
+        """The page once nobody holds a row of it: a lost worker's lease is waited for."""
+        while True:
+            await self._rows.cancel(campaign.id, account_ids)
+            page = await self._rows.tally(campaign.id, number, account_ids)
+            if page.open_until is None:
+                return page
+            left = (page.open_until - await self._clock.now()).total_seconds()
+            await asyncio.sleep(max(LOOK_AGAIN_SECONDS, left))
+
+
+def _collected(campaign: CampaignModel, accounts: int, pages: int, *, complete: bool) -> Collected:
+    return Collected(
+        accounts=accounts,
+        pages=pages,
+        complete=complete,
+        rollout=_rollout_params(campaign.rollout, accounts) if complete else None,
+        rate_per_second=campaign.rate_per_second,
+        paused=campaign.state in _PAUSES,
+        pause_reason=campaign.reason if campaign.state is CampaignState.HALTED else None,
+    )
+
+
+def _rollout_params(rollout: RolloutModel | None, accounts: int) -> RolloutParams | None:
+    if rollout is None:
+        return None
+    return RolloutParams(
+        step_ends=step_ends(rollout.steps, accounts),
+        max_error_rate=rollout.max_error_rate,
+        max_p95_ms=rollout.max_p95_ms,
+    )
+
+
+def step_ends(steps: list[float], accounts: int) -> list[int]:
+    """Where each step ends, in accounts, rounded up; steps of a small audience can end at the same one."""
+    return [math.ceil(accounts * percent / 100) for percent in steps]
