@@ -23,4 +23,4 @@ USER notifications
 # SIGTERM drains: give the container longer than worker.graceful_shutdown_seconds before it is killed.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["notifications"]
-CMD ["worker"]
+CMD ["worker", "--processes", "1"]

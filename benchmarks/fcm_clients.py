@@ -81,7 +81,6 @@ class Figures:
     rates: list[float] = field(default_factory=list)
     cpu_microseconds: list[float] = field(default_factory=list)
     failed: int = 0
-    accepted_but_failed: int = 0
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ WORKERS = 2
 # Some 330 messages a second from each worker: kills meet requests under way, and the campaign outlasts them.
 SETTINGS = {"FCM_MAX_CONCURRENT_REQUESTS": 10}
 LATENCY_MS = 30
-# What a kill interrupted goes on when Temporal has missed its heartbeats for 30 s.
+# Another worker has an interrupted slice after 15 s; rows already claimed wait for their 30 s lease.
 FINISH_SECONDS = 900.0
 
 

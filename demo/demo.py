@@ -1,4 +1,4 @@
-"""Runs the document's three examples against servers of its own and shows what became of them."""
+"""Runs the README's three examples against servers of its own and shows what became of them."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class Demo:
 
     def _send_all(self) -> list[PushNotification]:
         user = AccountService.get_account(account_id=ACCOUNT_ID)
-        appointment_time = datetime.now() + timedelta(hours=1)  # noqa: DTZ005 - as the document's times
+        appointment_time = datetime.now() + timedelta(hours=1)  # noqa: DTZ005 - local, as in the README
         otp_code = f"{secrets.randbelow(1_000_000):06}"
         ids = [
             self._timed("Example 1, security alert, immediate", lambda: examples.security_alert(user)),

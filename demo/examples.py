@@ -1,4 +1,4 @@
-"""The three usage examples of the document, as they stand there."""
+"""The README's three examples of sending, as they stand there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def security_alert(user: Account) -> str:
         ),
         immediate=True,
     )
-    return notification_id  # noqa: RET504 - the statement above is the document's
+    return notification_id  # noqa: RET504 - the statement above is the README's
 
 
 def appointment_reminder(user: Account, appointment_time: datetime) -> str:
@@ -49,6 +49,6 @@ def one_time_password(user: Account, otp_code: str) -> str:
             data={"type": "otp", "code": otp_code},
         ),
         immediate=True,
-        expires_at=datetime.now() + timedelta(minutes=10),  # noqa: DTZ005 - as in the document
+        expires_at=datetime.now() + timedelta(minutes=10),  # noqa: DTZ005 - as in the README
     )
     return notification_id  # noqa: RET504

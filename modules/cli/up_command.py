@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 ENVIRONMENT_FILE = "environment"
 CREDENTIALS_VARIABLE = "FCM_CREDENTIALS_PATH"
-TEMPORAL_PORT, WEB_UI_PORT, MONGODB_PORT, SIMULATOR_PORT = 7233, 8233, 27017, 8443
 
 
 def up(
@@ -41,15 +40,13 @@ def up(
     """
     from modules.config.config_service import ConfigService
     from modules.local_stack.local_stack_service import LocalStackService
-    from modules.local_stack.types import LocalStackParams, StackPorts
+    from modules.local_stack.types import STABLE_PORTS, LocalStackParams
 
     params = LocalStackParams(
         folder=folder.resolve(),
         keep_data=True,
         simulator=None if os.environ.get(CREDENTIALS_VARIABLE) else "h2",
-        ports=StackPorts(
-            temporal=TEMPORAL_PORT, temporal_ui=WEB_UI_PORT, mongodb=MONGODB_PORT, simulator=SIMULATOR_PORT
-        ),
+        ports=STABLE_PORTS,
         on_progress=note,
     )
     with StopSignals() as signals, suppress(StopRequested), LocalStackService.start(params) as stack:

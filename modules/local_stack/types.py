@@ -30,8 +30,8 @@ class StackPorts:
     required: bool = False
 
 
-# Where these servers stand by default everywhere, and where config/default.yml looks for them.
-STABLE_PORTS = StackPorts(temporal=7233, temporal_ui=8233, mongodb=27017)
+# Where these servers stand by default everywhere; config/default.yml looks there for Temporal and MongoDB.
+STABLE_PORTS = StackPorts(temporal=7233, temporal_ui=8233, mongodb=27017, simulator=8443)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,8 @@ from tests.support.campaign_room import CampaignRoom
 
 ROWS = 5_000
 KILLS = 5
-# What a kill interrupts waits 30 s for its heartbeat; with few slices at once the others do so meanwhile.
+# Another worker has an interrupted slice after 15 s; rows already claimed wait for their 30 s lease.
+# A kill interrupts as many slices as are sent at once.
 SLICES_AT_ONCE = 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,16 @@ def test_the_worker_is_given_settings_that_exist_and_its_credentials_as_a_file()
     secret = SERVICES["worker"]["secrets"][0]
     assert environment["FCM_CREDENTIALS_PATH"] == f"/run/secrets/{secret}"
     assert "file" in COMPOSE["secrets"][secret]
+
+
+def test_the_container_runs_one_process_and_its_metrics_port_is_the_one_exposed() -> None:
+    # Further processes would serve their metrics on the ports after METRICS_PORT.
+    worker = SERVICES["worker"]
+    assert worker["command"] == ["worker", "--processes", "1"]
+    assert worker["expose"] == [worker["environment"]["METRICS_PORT"]]
+    command = re.search(r"^CMD (\[.+\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert command
+    assert json.loads(command[1]) == worker["command"]
 
 
 def test_the_worker_may_finish_before_it_is_killed() -> None:

@@ -1,4 +1,4 @@
-"""Names every push provider and how its channel is made; a new provider is one folder and one line here."""
+"""Names every push provider and how its channel is made; a new one is a member, a factory and an entry."""
 
 from __future__ import annotations
 
