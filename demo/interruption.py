@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+LOOK_EVERY_SECONDS = 1.0
 
 
 class Interruption:
@@ -29,7 +31,10 @@ class Interruption:
 
     def wait(self) -> None:
         """Return at the first signal, at once when it came already."""
-        self._arrived.get()
+        while self._signal_number is None:
+            # Signals that come together can be taken by another thread, which does not wake this one.
+            with suppress(Empty):
+                self._arrived.get(timeout=LOOK_EVERY_SECONDS)
 
     @property
     def exit_code(self) -> int | None:

@@ -14,25 +14,65 @@ from modules.application.errors import Problem
 from modules.cli.campaign_options import AudienceOptions, parse_rate, parse_rollout
 from modules.cli.campaign_watch import watch
 from modules.cli.exit_codes import UsageProblemsError
+from modules.cli.message_options import (
+    BodyOption,
+    CategoryOption,
+    ClickActionOption,
+    DataOption,
+    ExpiresInOption,
+    ImageUrlOption,
+    PolicyOption,
+    TitleOption,
+)
 from modules.cli.notification_commands import DEFAULT_LIST_LIMIT
 from modules.cli.option_parsing import parse_data, parse_duration
 from modules.cli.output import JsonOption, print_fields, print_table, show, show_fields
-from modules.cli.session import application
+from modules.cli.session import application, from_now
 from modules.device_token.types import Platform
-from modules.notification.types import SendPushParams
+from modules.notification.types import OutcomePolicy, SendPushParams
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
-
     from rich.console import Console
 
-    from bootstrap import Application
     from modules.notification.types import Campaign
 
 app = typer.Typer(help="Campaigns: one message to an audience.")
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The campaign's id.")]
 _SEARCH, _PACE, _ROLLOUT = "Audience", "Pace", "Rollout"
+AccountsFileOption = Annotated[
+    str | None,
+    typer.Option(help="Account ids, one a line; - is standard input.", rich_help_panel=_SEARCH),
+]
+PlatformOption = Annotated[
+    list[Platform] | None, typer.Option(help="May be repeated.", rich_help_panel=_SEARCH)
+]
+AppOption = Annotated[
+    str | None, typer.Option("--app", help="Only devices of this FCM app.", rich_help_panel=_SEARCH)
+]
+LocaleOption = Annotated[list[str] | None, typer.Option(help="May be repeated.", rich_help_panel=_SEARCH)]
+TagOption = Annotated[
+    list[str] | None, typer.Option(help="Any of them; may be repeated.", rich_help_panel=_SEARCH)
+]
+SeenOption = Annotated[str | None, typer.Option(metavar="TIME", help="ISO 8601.", rich_help_panel=_SEARCH)]
+TopicOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Subscribers of this topic.", rich_help_panel=_SEARCH)
+]
+ConditionOption = Annotated[
+    str | None, typer.Option(metavar="EXPR", help="Over topics.", rich_help_panel=_SEARCH)
+]
+RateOption = Annotated[
+    str | None, typer.Option(metavar="N", help="Accounts a second.", rich_help_panel=_PACE)
+]
+RolloutOption = Annotated[
+    str | None, typer.Option(metavar="1,10,50,100", help="Steps, percent.", rich_help_panel=_ROLLOUT)
+]
+MaxErrorRateOption = Annotated[
+    float | None, typer.Option(help="0 to 1; above it a step halts.", rich_help_panel=_ROLLOUT)
+]
+MaxP95Option = Annotated[
+    float | None, typer.Option(help="Of FCM's answers; above it a step halts.", rich_help_panel=_ROLLOUT)
+]
 _LIST_COLUMNS = ("id", "campaign_key", "state", "accounts", "title", "created_at", "finished_at")
 
 
@@ -40,51 +80,27 @@ _LIST_COLUMNS = ("id", "campaign_key", "state", "accounts", "title", "created_at
 def send(
     *,
     key: Annotated[str, typer.Option(help="Sent once under this key.")],
-    title: Annotated[str, typer.Option()],
-    body: Annotated[str, typer.Option()],
-    data: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="May be repeated.")] = None,
-    category: Annotated[str, typer.Option(help="What preferences speak about.")] = "general",
-    accounts_file: Annotated[
-        str | None,
-        typer.Option(help="Account ids, one a line; - is standard input.", rich_help_panel=_SEARCH),
-    ] = None,
-    platform: Annotated[
-        list[Platform] | None, typer.Option(help="May be repeated.", rich_help_panel=_SEARCH)
-    ] = None,
-    app_id: Annotated[
-        str | None, typer.Option("--app", help="Only devices of this FCM app.", rich_help_panel=_SEARCH)
-    ] = None,
-    locale: Annotated[
-        list[str] | None, typer.Option(help="May be repeated.", rich_help_panel=_SEARCH)
-    ] = None,
-    tag: Annotated[
-        list[str] | None, typer.Option(help="Any of them; may be repeated.", rich_help_panel=_SEARCH)
-    ] = None,
-    seen_after: Annotated[
-        str | None, typer.Option(metavar="TIME", help="ISO 8601.", rich_help_panel=_SEARCH)
-    ] = None,
-    seen_before: Annotated[
-        str | None, typer.Option(metavar="TIME", help="ISO 8601.", rich_help_panel=_SEARCH)
-    ] = None,
-    topic: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Subscribers of this topic.", rich_help_panel=_SEARCH)
-    ] = None,
-    condition: Annotated[
-        str | None, typer.Option(metavar="EXPR", help="Over topics.", rich_help_panel=_SEARCH)
-    ] = None,
-    expires_in: Annotated[str | None, typer.Option(help="Not later than this: 90s, 10m, 2h.")] = None,
-    rate: Annotated[
-        str | None, typer.Option(metavar="N", help="Accounts a second.", rich_help_panel=_PACE)
-    ] = None,
-    rollout: Annotated[
-        str | None, typer.Option(metavar="1,10,50,100", help="Steps, percent.", rich_help_panel=_ROLLOUT)
-    ] = None,
-    max_error_rate: Annotated[
-        float | None, typer.Option(help="0 to 1; above it a step halts.", rich_help_panel=_ROLLOUT)
-    ] = None,
-    max_p95_ms: Annotated[
-        float | None, typer.Option(help="Of FCM's answers; above it a step halts.", rich_help_panel=_ROLLOUT)
-    ] = None,
+    title: TitleOption,
+    body: BodyOption,
+    data: DataOption = None,
+    category: CategoryOption = "general",
+    image_url: ImageUrlOption = None,
+    click_action: ClickActionOption = None,
+    policy: PolicyOption = OutcomePolicy.AT_LEAST_ONCE,
+    accounts_file: AccountsFileOption = None,
+    platform: PlatformOption = None,
+    app_id: AppOption = None,
+    locale: LocaleOption = None,
+    tag: TagOption = None,
+    seen_after: SeenOption = None,
+    seen_before: SeenOption = None,
+    topic: TopicOption = None,
+    condition: ConditionOption = None,
+    expires_in: ExpiresInOption = None,
+    rate: RateOption = None,
+    rollout: RolloutOption = None,
+    max_error_rate: MaxErrorRateOption = None,
+    max_p95_ms: MaxP95Option = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count and check, send nothing.")] = False,
     _json: JsonOption = False,
 ) -> None:
@@ -116,7 +132,10 @@ def send(
         title=title,
         body=body,
         data=pairs,
+        image_url=image_url,
+        click_action=click_action,
         category=category,
+        outcome_policy=policy,
         app_id=None if audience_options.is_broadcast else app_id,
     )
     with audience_options.opened(query) as audience, application() as opened:
@@ -127,25 +146,13 @@ def send(
             audience=audience,
             params=params,
             campaign_key=key,
-            expires_at=None if expiry is None else _from_now(opened, expiry),
+            expires_at=from_now(opened, expiry),
             rate_per_second=rate_per_second,
             rollout=steps,
             dry_run=dry_run,
         )
         accepted = CampaignService.get_campaign(campaign_id=campaign_id)
-    show_fields(
-        {
-            "campaign_id": campaign_id,
-            "state": accepted.state,
-            "accounts": accepted.accounts,
-            "expires_at": accepted.expires_at,
-        }
-    )
-
-
-def _from_now(opened: Application, expiry: timedelta) -> datetime:
-    # Expiry is decided by the database's clock, so it is counted from there.
-    return opened.loop_thread.run(opened.database.clock.now()) + expiry
+    _show_accepted(accepted)
 
 
 @app.command("show")
@@ -240,6 +247,17 @@ def set_rate(
 
 def _show(campaign: Campaign) -> None:
     show(_document(campaign), lambda console: _print_campaign(console, campaign))
+
+
+def _show_accepted(campaign: Campaign) -> None:
+    show_fields(
+        {
+            "campaign_id": campaign.id,
+            "state": campaign.state,
+            "accounts": campaign.accounts,
+            "expires_at": campaign.expires_at,
+        }
+    )
 
 
 def _show_state(campaign: Campaign) -> None:

@@ -14,9 +14,19 @@ from modules.account.types import account_id_problems
 from modules.application.errors import Problem, UnavailableError
 from modules.cli.device_commands import AccountOption
 from modules.cli.exit_codes import UsageProblemsError
+from modules.cli.message_options import (
+    BodyOption,
+    CategoryOption,
+    ClickActionOption,
+    DataOption,
+    ExpiresInOption,
+    ImageUrlOption,
+    PolicyOption,
+    TitleOption,
+)
 from modules.cli.option_parsing import parse_data, parse_duration
 from modules.cli.output import JsonOption, print_fields, print_table, show, show_fields
-from modules.cli.session import application
+from modules.cli.session import application, from_now
 from modules.notification.types import OutcomePolicy, SendPushParams
 
 if TYPE_CHECKING:
@@ -33,20 +43,18 @@ _LIST_COLUMNS = ("id", "status", "priority", "category", "title", "retry_count",
 def send(
     *,
     account: AccountOption,
-    title: Annotated[str, typer.Option()],
-    body: Annotated[str, typer.Option()],
-    data: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="May be repeated.")] = None,
+    title: TitleOption,
+    body: BodyOption,
+    data: DataOption = None,
     immediate: Annotated[
         bool, typer.Option("--immediate", help="At once, without asking preferences.")
     ] = False,
-    expires_in: Annotated[str | None, typer.Option(help="Not later than this: 90s, 10m, 2h.")] = None,
+    expires_in: ExpiresInOption = None,
     idempotency_key: Annotated[str | None, typer.Option(help="Sent once under this key.")] = None,
-    category: Annotated[str, typer.Option(help="What preferences speak about.")] = "general",
-    image_url: Annotated[str | None, typer.Option()] = None,
-    click_action: Annotated[str | None, typer.Option()] = None,
-    policy: Annotated[
-        OutcomePolicy, typer.Option(help="When nobody can know whether the provider took it.")
-    ] = OutcomePolicy.AT_LEAST_ONCE,
+    category: CategoryOption = "general",
+    image_url: ImageUrlOption = None,
+    click_action: ClickActionOption = None,
+    policy: PolicyOption = OutcomePolicy.AT_LEAST_ONCE,
     app_id: Annotated[str | None, typer.Option("--app", help="Only devices of this FCM app.")] = None,
     _json: JsonOption = False,
 ) -> None:
@@ -72,13 +80,11 @@ def send(
     with application("caller" if immediate else "operator") as opened:
         from modules.notification.notification_service import NotificationService
 
-        # Expiry is decided by the database's clock, so it is counted from there.
-        now = opened.loop_thread.run(opened.database.clock.now()) if expiry else None
         notification_id = NotificationService.send_push_for_account(
             account_id=account,
             params=params,
             immediate=immediate,
-            expires_at=now + expiry if now and expiry else None,
+            expires_at=from_now(opened, expiry),
             idempotency_key=idempotency_key,
         )
         sent = NotificationService.get_push_notification(notification_id=notification_id)

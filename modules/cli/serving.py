@@ -56,7 +56,7 @@ def serving(settings: Settings, signals: StopSignals) -> Iterator[Application]:
 
 def wait_until_stopped(signals: StopSignals, look: Callable[[], None] | None = None) -> None:
     """Return when a signal asks to stop; raises WorkerEndedError, or what `look`, called often, raises."""
-    while not signals.wait(LOOK_EVERY_SECONDS if look else None):
+    while not signals.wait(LOOK_EVERY_SECONDS):
         if look is not None:
             look()
 

@@ -49,8 +49,12 @@ class StopSignals:
         """Have `wait()` raise this error; from any thread."""
         self._events.put(error)
 
-    def wait(self, seconds: float | None = None) -> bool:
-        """True when a signal asked to stop, False after `seconds`; raises what `failed` was given."""
+    def wait(self, seconds: float) -> bool:
+        """True when a signal asked to stop, False after `seconds`; raises what `failed` was given.
+
+        Signals that come together may be noticed at its end only, so wait a short time, again and again:
+        all can be taken by one other thread, which does not wake this one (Linux, `complete_signal`).
+        """
         try:
             event = self._events.get(timeout=seconds)
         except Empty:

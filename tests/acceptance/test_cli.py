@@ -116,11 +116,11 @@ def test_a_scan_delivers_what_waits(notifications: CommandLine, account: str, wo
     eventually(lambda: status_of(notifications, sent["notification_id"]) == "sent", within_seconds=60)
 
 
-def test_a_pending_notification_is_cancelled_once(notifications: CommandLine, account: str) -> None:
+def test_a_pending_notification_can_be_cancelled_twice(notifications: CommandLine, account: str) -> None:
     sent = send(notifications, account)
-    assert notifications.json("cancel", sent["notification_id"])["cancelled"]
-    again = notifications.run("cancel", sent["notification_id"], "--json")
-    assert (again.code, again.error["code"]) == (1, "push_notification_not_cancellable")
+    first = notifications.json("cancel", sent["notification_id"])
+    assert first["cancelled"]
+    assert notifications.json("cancel", sent["notification_id"]) == first
 
 
 def test_refused_input_names_every_problem(notifications: CommandLine) -> None:
@@ -249,9 +249,10 @@ def test_a_second_signal_ends_a_worker_at_once(
     notification_id = str(send(notifications, account)["notification_id"])
     notifications.json("scan")
     eventually(lambda: status_of(notifications, notification_id) == "processing", within_seconds=60)
+    # Two of one kind could arrive as one.
     worker.signal(signal.SIGTERM)
-    worker.signal(signal.SIGTERM)
-    assert worker.ended().code in (128 + signal.SIGTERM, 0)
+    worker.signal(signal.SIGINT)
+    assert worker.ended().code in (128 + signal.SIGTERM, 128 + signal.SIGINT)
 
 
 @pytest.mark.parametrize(

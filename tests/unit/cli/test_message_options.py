@@ -1,0 +1,86 @@
+"""A message is said the same way to one account and to an audience."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+from unittest.mock import MagicMock
+
+import pytest
+
+from modules.cli import campaign_commands, main, notification_commands
+from modules.cli.exit_codes import ExitCode
+from modules.cli.session import from_now
+from modules.notification.campaign_service import CampaignService
+from modules.notification.notification_service import NotificationService
+from modules.notification.types import OutcomePolicy, SendPushParams
+
+TO_ACCOUNT = ("send", "--account", "a")
+TO_AUDIENCE = ("campaign", "send", "--key", "k", "--topic", "news")
+COMMANDS = pytest.mark.parametrize("command", [TO_ACCOUNT, TO_AUDIENCE], ids=["account", "audience"])
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> MagicMock:
+    """What both commands call in place of the services; its `send` is given what they send."""
+    opened = MagicMock()
+    opened.settings.temporal.ui_url = None
+    opened.loop_thread.run.return_value = NOW
+    mock = MagicMock()
+    for commands in (notification_commands, campaign_commands):
+        monkeypatch.setattr(commands, "application", lambda *_: nullcontext(opened))
+    for method in ("send_push_for_account", "send_push_to_audience"):
+        monkeypatch.setattr(NotificationService, method, mock.send)
+    monkeypatch.setattr(NotificationService, "get_push_notification", mock.get)
+    monkeypatch.setattr(CampaignService, "get_campaign", mock.get)
+    return mock
+
+
+@COMMANDS
+def test_whatever_can_be_typed_arrives(command: tuple[str, ...], service: MagicMock) -> None:
+    arguments = (
+        *("--title", "Hello", "--body", "You", "--data", "k=v", "--category", "offers"),
+        *(
+            "--image-url",
+            "https://example.com/a.png",
+            "--click-action",
+            "/offers",
+            "--policy",
+            "at_most_once",
+        ),
+        *("--expires-in", "10m"),
+    )
+    assert main.run([*command, *arguments, "--json"]) == ExitCode.OK
+    sent = service.send.call_args.kwargs
+    assert sent["params"] == SendPushParams(
+        title="Hello",
+        body="You",
+        data={"k": "v"},
+        category="offers",
+        image_url="https://example.com/a.png",
+        click_action="/offers",
+        outcome_policy=OutcomePolicy.AT_MOST_ONCE,
+    )
+    assert sent["expires_at"] == NOW + timedelta(minutes=10)
+
+
+@COMMANDS
+def test_what_is_not_typed_is_the_services_default(command: tuple[str, ...], service: MagicMock) -> None:
+    assert main.run([*command, "--title", "Hello", "--body", "You", "--json"]) == ExitCode.OK
+    sent = service.send.call_args.kwargs
+    assert sent["params"] == SendPushParams(title="Hello", body="You")
+    assert sent["expires_at"] is None
+
+
+@COMMANDS
+def test_a_policy_that_does_not_exist_is_wrong_usage(command: tuple[str, ...], service: MagicMock) -> None:
+    arguments = ("--title", "Hello", "--body", "You", "--policy", "perhaps")
+    assert main.run([*command, *arguments, "--json"]) == ExitCode.USAGE
+    service.send.assert_not_called()
+
+
+def test_without_an_expiry_no_clock_is_asked() -> None:
+    opened = MagicMock()
+    assert from_now(opened, None) is None
+    opened.loop_thread.run.assert_not_called()
