@@ -97,14 +97,6 @@ class ApplicationService(ServiceFacade[WorkerRuntime]):
         return await facade._on_core(lambda core: core.update(cls, params, update, argument))
 
     @classmethod
-    async def query_worker_async(facade: Any, /, *, cls: WorkerClass, params: Any, query: str) -> Any:
-        """What the newest run of `cls` answers to the query of that name, also when it has ended.
-
-        Raises NotFoundError "worker_not_running" when Temporal knows no run.
-        """
-        return await facade._on_core(lambda core: core.query(cls, params, query))
-
-    @classmethod
     async def schedule_worker_as_cron_async(facade: Any, /, *, cls: WorkerClass, cron_schedule: str) -> str:
         """Run `cls` on a cron expression (UTC), never two at once; creates or updates, returns its id."""
         return str(await facade._on_core(lambda core: core.schedule_as_cron(cls, cron_schedule)))

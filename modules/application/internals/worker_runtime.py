@@ -240,7 +240,8 @@ class WorkerRuntime:
             action=ScheduleActionStartWorkflow(
                 cls.run,
                 cls.default_params(),
-                id=start.workflow_id,
+                # Environments may share a namespace, and their schedules tick at the same moment.
+                id=self._schedule_id(cls),
                 task_queue=self.task_queue(start.lane),
                 run_timeout=_seconds(start.run_timeout_seconds),
                 task_timeout=timedelta(seconds=self._settings.workflow_task_timeout_seconds),

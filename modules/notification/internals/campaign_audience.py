@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import aclosing
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -27,6 +30,8 @@ from modules.notification.internals.store.campaign_page_repository import (
 
 # What one activity stores before it reports how far it has got.
 PAGES_A_CALL = 50
+# Callers' lists that are asked for a page at one moment; the others wait their turn, page by page.
+MAX_LISTS_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +48,9 @@ class CampaignAudience:
     def __init__(self, pages: CampaignPageRepository, clock: DatabaseClock) -> None:
         self._pages = pages
         self._clock = clock
+        # Lists that are slow must not keep asyncio's few threads from what sending needs. The threads end
+        # with this object.
+        self._readers = ThreadPoolExecutor(MAX_LISTS_AT_ONCE, thread_name_prefix="audience-reader")
 
     async def store_list(self, campaign_id: ObjectId, account_ids: Iterable[str]) -> ReadList:
         """Store the ids as pages of a campaign that is not recorded yet: `keep` them once it is.
@@ -63,7 +71,7 @@ class CampaignAudience:
         self, account_ids: Iterable[str], campaign_id: ObjectId | None, staged_at: datetime | None
     ) -> ReadList:
         extent, digest = Extent(), hashlib.sha256()
-        async with aclosing(_list_pages(account_ids)) as pages:
+        async with aclosing(_list_pages(account_ids, self._readers)) as pages:
             async for page in pages:
                 if campaign_id is not None:
                     await self._pages.insert(campaign_id, extent.pages, page, finished_at=staged_at)
@@ -102,11 +110,12 @@ class CampaignAudience:
                 yield await self._pages.account_ids(campaign.id, number)
 
 
-async def _list_pages(account_ids: Iterable[str]) -> AsyncGenerator[list[str], None]:
+async def _list_pages(account_ids: Iterable[str], readers: Executor) -> AsyncGenerator[list[str], None]:
     # The caller's iterator may read a file or a database: it is never asked on the event loop.
-    ids = await asyncio.to_thread(_in_order, account_ids)
+    run_in, context = asyncio.get_running_loop().run_in_executor, copy_context()
+    ids = await run_in(readers, partial(context.run, _in_order, account_ids))
     position = 0
-    while page := await asyncio.to_thread(_next_page, ids, position):
+    while page := await run_in(readers, partial(context.run, _next_page, ids, position)):
         yield page
         position += len(page)
 

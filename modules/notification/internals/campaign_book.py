@@ -8,8 +8,8 @@ from datetime import datetime
 from bson import ObjectId
 from bson.errors import InvalidId
 
-from modules.application.errors import InvalidInputError, Problem
 from modules.notification.errors import CampaignNotFoundError
+from modules.notification.internals.param_rules import ProblemList
 from modules.notification.internals.store.campaign_model import CampaignModel, RolloutModel
 from modules.notification.internals.store.campaign_page_repository import CampaignPageRepository
 from modules.notification.internals.store.campaign_repository import CampaignRepository
@@ -32,15 +32,11 @@ class CampaignBook:
         return to_public(campaign, (await self._pages.tallies([campaign.id]))[campaign.id])
 
     async def newest(self, *, limit: int, before: datetime | None) -> list[Campaign]:
-        problems = []
-        if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= MAX_LIST_LIMIT:
-            problems.append(Problem("invalid_limit", "limit", f"must be 1 to {MAX_LIST_LIMIT}"))
-        if before is not None and not isinstance(before, datetime):
-            problems.append(Problem("invalid_type", "before", "must be a datetime"))
-        if problems:
-            raise InvalidInputError(problems)
-        before = before.astimezone() if before is not None else None
-        campaigns = await self._campaigns.newest(limit=limit, before=before)
+        problems = ProblemList()
+        problems.limit(limit, most=MAX_LIST_LIMIT)
+        until = problems.moment(before, "before")
+        problems.refuse()
+        campaigns = await self._campaigns.newest(limit=limit, before=until)
         tallies = await self._pages.tallies([campaign.id for campaign in campaigns])
         return [to_public(campaign, tallies[campaign.id]) for campaign in campaigns]
 

@@ -10,8 +10,8 @@ from datetime import datetime
 from modules.account.types import locale_problems, tag_problems
 from modules.application.errors import InvalidInputError, Problem
 from modules.device_token.types import Platform
-from modules.notification.internals.channels.fcm.param_rules import ProblemList
 from modules.notification.internals.fcm_params import FCMParams, app_id_problems
+from modules.notification.internals.param_rules import ProblemList
 from modules.notification.internals.topic_grammar import condition_problem, is_topic
 from modules.notification.types import (
     AccountList,
@@ -27,8 +27,8 @@ MAX_KEY_LENGTH = 255
 MAX_STEPS = 50
 MAX_CRITERIA = 100
 MAX_NUMBER = 1e9
-# One account has to get its turn within an activity's time.
-SLOWEST_PER_SECOND = 0.001
+# One account has its turn within the longest time of a slice, which holds a slot of a worker meanwhile.
+SLOWEST_PER_SECOND = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +136,8 @@ def _check_query(query: DeviceQuery, problems: ProblemList) -> None:
         moment = getattr(query, name)
         if moment is not None and (not isinstance(moment, datetime) or moment.tzinfo is None):
             problems.add("invalid_value", f"audience.{name}", "must be a datetime with a time zone")
+        else:
+            problems.moment(moment, f"audience.{name}")
 
 
 def _members(values: object, name: str, problems: ProblemList) -> Iterable[tuple[int, object]]:

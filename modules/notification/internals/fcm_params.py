@@ -15,7 +15,7 @@ from modules.notification.internals.channels.fcm.message_builder import (
     build_message,
 )
 from modules.notification.internals.channels.fcm.message_encoder import EncodedMessage
-from modules.notification.internals.channels.fcm.param_rules import ProblemList, is_encodable, member_path
+from modules.notification.internals.param_rules import ProblemList, is_encodable, member_path
 from modules.notification.types import (
     AndroidOptions,
     ApnsOptions,
@@ -102,16 +102,10 @@ def check_target_count(count: object, problems: ProblemList) -> None:
 
 
 def _check_expiry(expires_at: object, now: datetime, problems: ProblemList) -> None:
-    if expires_at is None:
+    moment = problems.moment(expires_at, "expires_at")
+    if moment is None:
         return
-    if not isinstance(expires_at, datetime):
-        problems.add("invalid_type", "expires_at", "must be a datetime")
-        return
-    try:
-        seconds_left = (expires_at.astimezone(UTC) - now).total_seconds()
-    except (OverflowError, ValueError, OSError):
-        problems.add("invalid_value", "expires_at", "is outside the time this host can reckon with")
-        return
+    seconds_left = (moment - now).total_seconds()
     if seconds_left <= 0:
         problems.add(EXPIRED, "expires_at", "is in the past")
     elif math.floor(seconds_left) > MAX_TTL_SECONDS:
@@ -173,6 +167,9 @@ def _check_data(data: object, problems: ProblemList) -> dict[str, str]:
             problems.add("invalid_key", field, "a key must have printable characters")
         elif key in _RESERVED_KEYS or key.startswith(_RESERVED_PREFIXES):
             problems.add("reserved_key", field, "FCM keeps this key for itself")
+        elif key.startswith("$"):
+            # pymongo reads {"$ref": …, "$id": …} back as a DBRef, not as what was written.
+            problems.add("reserved_key", field, "MongoDB keeps keys that begin with $ for itself")
         text = problems.text(value, field)
         if text is not None and is_encodable(key):
             usable[key] = text

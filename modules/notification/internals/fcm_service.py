@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 
 from firebase_admin import exceptions, messaging
@@ -20,10 +20,10 @@ from modules.notification.internals.channels.fcm.firebase_errors import firebase
 from modules.notification.internals.channels.fcm.message_builder import build_message
 from modules.notification.internals.channels.fcm.message_encoder import ANY_TARGET, EncodedMessage
 from modules.notification.internals.channels.fcm.message_templates import MessageTemplates
-from modules.notification.internals.channels.fcm.param_rules import ProblemList
 from modules.notification.internals.error_classifier import ErrorClassifier, accepted_message_id
 from modules.notification.internals.fcm_batch import FCMBatch, Letter, together
 from modules.notification.internals.fcm_params import MAX_MESSAGE_BYTES, check_target_count
+from modules.notification.internals.param_rules import ProblemList
 from modules.notification.types import (
     BroadcastKind,
     Push,
@@ -61,6 +61,7 @@ class FCMService:
             )
             for app_id, app in settings.all_apps().items()
         }
+        self.app_ids: Collection[str] = frozenset(self._apps)
 
     async def send_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:
         """Make one attempt at every target; returns one result each, in order.

@@ -28,11 +28,12 @@ class GovernedChannel:
     """A PushChannel in front of a PushChannel.
 
     Immediate messages never wait for a permit: they are subtracted from what the others get. During a pause
-    nothing is attempted, and no retry is spent.
+    nothing is attempted, and no retry is spent. An app without credentials has no rate: its targets go past.
     """
 
     def __init__(self, channel: PushChannel, governor: RateGovernor, *, immediate: bool) -> None:
         self._channel = channel
+        self.app_ids = channel.app_ids
         self._governor = governor
         self._immediate = immediate
 
@@ -40,7 +41,7 @@ class GovernedChannel:
         self, pushes: Sequence[Push], *, may_send: Callable[[], bool]
     ) -> list[SendPushResult]:
         """See PushChannel."""
-        app_ids = sorted(_app_ids(pushes))
+        app_ids = sorted(_app_ids(pushes).intersection(self.app_ids))
         reasons = await asyncio.gather(*(self._why_not(app_id, pushes) for app_id in app_ids))
         closed = dict(zip(app_ids, reasons, strict=True))
         if not any(closed.values()):
@@ -49,11 +50,6 @@ class GovernedChannel:
             results = await self._send_open(pushes, closed, may_send)
         self._note_pauses(pushes, results)
         return results
-
-    async def send_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:
-        """See PushChannel."""
-        [result] = await self.send_each([Push(targets=targets, payload=payload)], may_send=lambda: True)
-        return result
 
     async def validate_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:
         """Asked past the rate: a check is no traffic."""
@@ -67,7 +63,7 @@ class GovernedChannel:
     ) -> list[SendPushResult]:
         """Send to the apps that are open; the others' targets get the reason why not."""
         let_through = [
-            replace(push, targets=[target for target in push.targets if closed[target.app_id] is None])
+            replace(push, targets=[target for target in push.targets if closed.get(target.app_id) is None])
             for push in pushes
         ]
         sent = await self._channel.send_each(
@@ -140,7 +136,7 @@ def _app_ids(pushes: Sequence[Push]) -> set[str]:
 def _answer(
     target: PushTarget, closed: dict[str, Classification | None], answers: Iterator[TargetResult]
 ) -> TargetResult:
-    reason = closed[target.app_id]
+    reason = closed.get(target.app_id)
     if reason is None:
         return next(answers)
     return TargetResult(device_id=target.device_id, classification=reason)

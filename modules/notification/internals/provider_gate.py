@@ -26,6 +26,8 @@ from modules.notification.types import (
     ThrottleScope,
 )
 
+# No app has it: an id has at least one character.
+NO_APP_ID = ""
 _Key = tuple[str, Platform | None]
 # The number of a push and the place of a target in it.
 _Place = tuple[int, int]
@@ -47,6 +49,7 @@ class ProviderGate:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._channel = channel
+        self.app_ids = channel.app_ids
         self._settings = settings
         self._monotonic = monotonic
         self._breakers: dict[_Key, CircuitBreaker] = {}
@@ -61,7 +64,7 @@ class ProviderGate:
         places = [(number, place) for number, push in enumerate(pushes) for place in range(len(push.targets))]
         results: dict[_Place, TargetResult] = {}
         admitted: dict[_Place, Admission] = {}
-        for key, wanting in _by_credential(pushes, places).items():
+        for key, wanting in self._by_credential(pushes, places).items():
             breaker = self._breaker(key)
             now = self._monotonic()
             admission = breaker.admit(len(wanting), now)
@@ -79,11 +82,6 @@ class ProviderGate:
             for number, push in enumerate(pushes)
         ]
 
-    async def send_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:
-        """See PushChannel."""
-        [result] = await self.send_each([Push(targets=targets, payload=payload)], may_send=lambda: True)
-        return result
-
     async def validate_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:
         """Asked past the breakers: a check is no traffic."""
         return await self._channel.validate_push(targets, payload)
@@ -93,14 +91,15 @@ class ProviderGate:
     ) -> list[SendPushResult] | None:
         """The ordinary case, in which nothing has to be sorted: every breaker concerned is closed."""
         now = self._monotonic()
-        wanted = Counter(_key(target) for push in pushes for target in push.targets)
+        wanted = Counter(self._key(target) for push in pushes for target in push.targets)
         if not all(self._breaker(key).is_closed(now) for key in wanted):
             return None
         admissions = {key: self._breaker(key).admit(count, now) for key, count in wanted.items()}
         sent = await self._channel.send_each(pushes, may_send=may_send)
         for push, each in zip(pushes, sent, strict=True):
             for target, result in zip(push.targets, each.results, strict=True):
-                self._record(_key(target), result, admissions[_key(target)])
+                key = self._key(target)
+                self._record(key, result, admissions[key])
         return sent
 
     async def _send(
@@ -119,10 +118,10 @@ class ProviderGate:
             results = dict(zip(sorted(admitted), flat, strict=True))
         except BaseException:
             for (number, place), admission in admitted.items():
-                self._breaker(_key(pushes[number].targets[place])).give_back(admission)
+                self._breaker(self._key(pushes[number].targets[place])).give_back(admission)
             raise
         for (number, place), result in results.items():
-            self._record(_key(pushes[number].targets[place]), result, admitted[number, place])
+            self._record(self._key(pushes[number].targets[place]), result, admitted[number, place])
         return results
 
     def _record(self, key: _Key, result: TargetResult, admission: Admission) -> None:
@@ -141,6 +140,16 @@ class ProviderGate:
                     code=result.classification.code,
                     reason=result.classification.reason,
                 )
+
+    def _key(self, target: PushTarget) -> _Key:
+        # Anybody can name an app: those without credentials are never sent to, and share what never opens.
+        return target.app_id if target.app_id in self.app_ids else NO_APP_ID, target.platform
+
+    def _by_credential(self, pushes: Sequence[Push], places: Sequence[_Place]) -> dict[_Key, list[_Place]]:
+        groups: dict[_Key, list[_Place]] = {}
+        for number, place in places:
+            groups.setdefault(self._key(pushes[number].targets[place]), []).append((number, place))
+        return groups
 
     def _breaker(self, key: _Key) -> CircuitBreaker:
         if key not in self._breakers:
@@ -165,17 +174,6 @@ class ProviderGate:
 
     async def close(self) -> None:
         await self._channel.close()
-
-
-def _key(target: PushTarget) -> _Key:
-    return target.app_id, target.platform
-
-
-def _by_credential(pushes: Sequence[Push], places: Sequence[_Place]) -> dict[_Key, list[_Place]]:
-    groups: dict[_Key, list[_Place]] = {}
-    for number, place in places:
-        groups.setdefault(_key(pushes[number].targets[place]), []).append((number, place))
-    return groups
 
 
 def _deferred(target: PushTarget, refusal: Refusal) -> TargetResult:

@@ -15,6 +15,7 @@ from modules.notification.errors import (
 )
 from modules.notification.internals.fcm_params import FCMParams, is_only_too_late
 from modules.notification.internals.outcome_board import OutcomeBoard
+from modules.notification.internals.param_rules import ProblemList
 from modules.notification.internals.push_notification_reader import (
     PushNotificationReader,
     row_id_of,
@@ -127,15 +128,12 @@ class PushSender:
         return to_public(await self._reader.get(notification_id))
 
     async def newest(self, *, account_id: str, limit: int, before: datetime | None) -> list[PushNotification]:
-        problems = account_id_problems(account_id, field="account_id")
-        if not _is_int(limit) or not 1 <= limit <= MAX_LIST_LIMIT:
-            problems.append(Problem("invalid_limit", "limit", f"must be 1 to {MAX_LIST_LIMIT}"))
-        if before is not None and not isinstance(before, datetime):
-            problems.append(Problem("invalid_type", "before", "must be a datetime"))
-        if problems:
-            raise InvalidInputError(problems)
-        before = before.astimezone() if before is not None else None
-        rows = await self._reader.newest(account_id, limit=limit, before=before)
+        problems = ProblemList()
+        problems.extend(account_id_problems(account_id, field="account_id"))
+        problems.limit(limit, most=MAX_LIST_LIMIT)
+        until = problems.moment(before, "before")
+        problems.refuse()
+        rows = await self._reader.newest(account_id, limit=limit, before=until)
         return [to_public(row) for row in rows]
 
     async def record_delivered(self, notification_id: str) -> bool:
@@ -146,8 +144,9 @@ class PushSender:
         """See NotificationService.cancel_push_notification."""
         cancelled = await self._writer.cancel(row_id_of(notification_id))
         row = await self._reader.get(notification_id)
-        if not cancelled:
-            raise PushNotificationNotCancellableError(row.status.value if row.active else "cancelled")
+        # Inactive means cancelled: by this call, or by one before that was repeated.
+        if row.active and not cancelled:
+            raise PushNotificationNotCancellableError(row.status.value)
         return to_public(row)
 
 
@@ -158,7 +157,3 @@ def _key_problems(value: Any, field: str) -> list[Problem]:
         reason = f"must be 1 to {MAX_KEY_LENGTH} printable characters"
         return [Problem(f"invalid_{field}", field, reason)]
     return []
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

@@ -379,7 +379,8 @@ class RateGovernor:
 
     def paused_seconds(self, app_id: str) -> float:
         """What is left of a pause, as known here since the last chunk or flush; 0 when there is none."""
-        return self._credential(app_id).paused_seconds()
+        credential = self._credentials.get(app_id)
+        return 0.0 if credential is None else credential.paused_seconds()
 
     async def close(self) -> None:
         """Give back what is left and write what is tallied; what MongoDB does not take now is lost."""

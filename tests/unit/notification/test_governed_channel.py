@@ -60,6 +60,8 @@ class Governor:
 class Channel:
     """A provider that gives every target the same answer."""
 
+    app_ids = ("default", "other")
+
     def __init__(self, answer: Classification = ACCEPTED) -> None:
         self.answer = answer
         self.sent: list[str] = []
@@ -143,6 +145,18 @@ async def test_nothing_is_attempted_in_a_pause_and_no_retry_is_spent() -> None:
         assert [each.device_id for each in result.results] == ["a", "b", "c"]
         assert verdicts[0].retry_after_seconds == 30.0
         assert channel.sent == ["b"]
+
+
+async def test_an_app_without_credentials_has_no_rate_and_is_answered_at_once() -> None:
+    for immediate in (True, False):
+        for paused in ({}, {"default": 30.0}):
+            governor, channel = Governor(paused=paused), Channel()
+            targets = [target("a"), target("b", "invented")]
+            [result] = await send(governor, channel, push(*targets), immediate=immediate)
+            asked = {app_id for app_id, *_ in (*governor.acquired, *governor.spent)}
+            assert asked == (set() if paused else {"default"})
+            assert channel.sent == (["b"] if paused else ["a", "b"])
+            assert [each.classification.attempted for each in result.results] == [not paused, True]
 
 
 async def test_a_providers_slow_down_pauses_the_app_for_everyone() -> None:

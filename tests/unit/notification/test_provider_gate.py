@@ -43,6 +43,8 @@ def verdict(outcome: Outcome = Outcome.ACCEPTED, **over: object) -> Classificati
 class ScriptedChannel:
     """A channel that answers by a function and remembers whom it was asked to send to."""
 
+    app_ids = ("default", "one", "two", "broken", "sound")
+
     def __init__(self, answer: Verdict = lambda _: verdict()) -> None:
         self.answer = answer
         self.sent: list[str] = []
@@ -56,10 +58,6 @@ class ScriptedChannel:
     async def validate_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:
         self.validated += [target.address for target in targets]
         return SendPushResult(results=())
-
-    async def send_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:
-        [result] = await self.send_each([Push(targets=targets, payload=payload)], may_send=lambda: True)
-        return result
 
     async def send_each(
         self, pushes: Sequence[Push], *, may_send: Callable[[], bool]
@@ -103,6 +101,11 @@ def make_gate(answer: Verdict = lambda _: verdict()) -> tuple[ProviderGate, Scri
     return ProviderGate(channel, SETTINGS, monotonic=clock), channel, clock
 
 
+async def send(gate: ProviderGate, targets: Sequence[PushTarget]) -> SendPushResult:
+    [result] = await gate.send_each([Push(targets=targets, payload=make_payload())], may_send=lambda: True)
+    return result
+
+
 async def until_sent(channel: ScriptedChannel, count: int) -> None:
     while len(channel.sent) < count:
         await asyncio.sleep(0)
@@ -125,7 +128,7 @@ def test_one_result_a_target_in_order(
     ]
     for _ in range(calls):
         channel.sent.clear()
-        result = asyncio.run(gate.send_push(targets, make_payload()))
+        result = asyncio.run(send(gate, targets))
         assert [each.device_id for each in result.results] == [each.device_id for each in targets]
         attempted = {each.device_id for each in result.results if each.classification.attempted}
         assert attempted == set(channel.sent)
@@ -133,9 +136,9 @@ def test_one_result_a_target_in_order(
 
 async def test_an_open_breaker_lets_nothing_through_and_costs_no_retry() -> None:
     gate, channel, _ = make_gate(lambda _: verdict(Outcome.TRANSIENT))
-    await gate.send_push(make_targets(THRESHOLD), make_payload())
+    await send(gate, make_targets(THRESHOLD))
     channel.sent.clear()
-    result = await gate.send_push(make_targets(5), make_payload())
+    result = await send(gate, make_targets(5))
     assert channel.sent == []
     assert {each.outcome for each in result.results} == {Outcome.THROTTLED}
     assert {each.classification.code for each in result.results} == {"CIRCUIT_OPEN"}
@@ -144,16 +147,16 @@ async def test_an_open_breaker_lets_nothing_through_and_costs_no_retry() -> None
 
 async def test_one_probe_of_a_page_goes_out_and_its_answer_opens_the_way() -> None:
     gate, channel, clock = make_gate(lambda _: verdict(Outcome.MISCONFIGURED))
-    await gate.send_push(make_targets(1), make_payload())
+    await send(gate, make_targets(1))
     clock.now, channel.answer = COOLDOWN, lambda _: verdict()
     channel.sent.clear()
-    first = await gate.send_push(make_targets(4), make_payload())
+    first = await send(gate, make_targets(4))
     [probe] = channel.sent
     assert {each.device_id: each.outcome for each in first.results} == {
         target.device_id: Outcome.ACCEPTED if target.device_id == probe else Outcome.THROTTLED
         for target in make_targets(4)
     }
-    second = await gate.send_push(make_targets(4), make_payload())
+    second = await send(gate, make_targets(4))
     assert [each.outcome for each in second.results] == [Outcome.ACCEPTED] * 4
 
 
@@ -162,9 +165,9 @@ async def test_a_refused_platform_leaves_the_others_open() -> None:
         lambda target: verdict(Outcome.MISCONFIGURED if target.platform is Platform.IOS else Outcome.ACCEPTED)
     )
     targets = [make_target(1, platform=Platform.IOS), make_target(2, platform=Platform.ANDROID)]
-    await gate.send_push(targets, make_payload())
+    await send(gate, targets)
     channel.sent.clear()
-    result = await gate.send_push(targets, make_payload())
+    result = await send(gate, targets)
     assert channel.sent == ["device-2"]
     assert [each.outcome for each in result.results] == [Outcome.THROTTLED, Outcome.ACCEPTED]
 
@@ -174,9 +177,33 @@ async def test_another_app_is_not_held_up() -> None:
         lambda target: verdict(Outcome.MISCONFIGURED if target.app_id == "broken" else Outcome.ACCEPTED)
     )
     targets = [make_target(1, app_id="broken"), make_target(2, app_id="sound")]
-    await gate.send_push(targets, make_payload())
+    await send(gate, targets)
     channel.sent.clear()
-    await gate.send_push(targets, make_payload())
+    await send(gate, targets)
+    assert channel.sent == ["device-2"]
+
+
+async def test_apps_without_credentials_have_no_breakers_and_get_the_channels_answer() -> None:
+    def answer(target: PushTarget) -> Classification:
+        known = target.app_id == "sound"
+        return verdict() if known else verdict(Outcome.MISCONFIGURED, code="APP_UNKNOWN", attempted=False)
+
+    gate, _, _ = make_gate(answer)
+    for number in range(20):
+        targets = [make_target(1, app_id="sound"), make_target(2, app_id=f"invented-{number}")]
+        result = await send(gate, targets)
+        assert [each.outcome for each in result.results] == [Outcome.ACCEPTED, Outcome.MISCONFIGURED]
+        assert result.results[1].classification.code == "APP_UNKNOWN"
+    assert len(gate._breakers) == 2
+
+
+async def test_an_app_without_credentials_is_answered_beside_one_that_is_held_up() -> None:
+    gate, channel, _ = make_gate(
+        lambda target: verdict(Outcome.MISCONFIGURED, attempted=target.app_id == "broken")
+    )
+    await send(gate, [make_target(1, app_id="broken")])
+    channel.sent.clear()
+    await send(gate, [make_target(1, app_id="broken"), make_target(2, app_id="invented")])
     assert channel.sent == ["device-2"]
 
 
@@ -184,15 +211,15 @@ async def test_a_project_quota_pauses_every_platform_of_the_app() -> None:
     gate, channel, clock = make_gate(
         lambda _: verdict(Outcome.THROTTLED, scope=ThrottleScope.PROJECT, retry_after_seconds=60.0)
     )
-    await gate.send_push([make_target(1, platform=Platform.ANDROID)], make_payload())
+    await send(gate, [make_target(1, platform=Platform.ANDROID)])
     channel.sent.clear()
     clock.now, channel.answer = 59.0, lambda _: verdict()
-    result = await gate.send_push([make_target(2, platform=Platform.WEB)], make_payload())
+    result = await send(gate, [make_target(2, platform=Platform.WEB)])
     assert channel.sent == []
     assert result.results[0].classification.code == "PROVIDER_PAUSED"
     assert result.results[0].classification.retry_after_seconds == pytest.approx(1.0)
     clock.now = 60.0
-    await gate.send_push([make_target(2, platform=Platform.WEB)], make_payload())
+    await send(gate, [make_target(2, platform=Platform.WEB)])
     assert channel.sent == ["device-2"]
 
 
@@ -203,17 +230,17 @@ async def test_a_device_quota_of_one_platform_does_not_close_another_ones_breake
         return verdict(Outcome.THROTTLED, scope=ThrottleScope.DEVICE, retry_after_seconds=60.0)
 
     gate, channel, _ = make_gate(answer)
-    await gate.send_push([make_target(1, platform=Platform.IOS)], make_payload())
-    await gate.send_push([make_target(2, platform=Platform.ANDROID)], make_payload())
+    await send(gate, [make_target(1, platform=Platform.IOS)])
+    await send(gate, [make_target(2, platform=Platform.ANDROID)])
     channel.sent.clear()
-    await gate.send_push([make_target(1, platform=Platform.IOS)], make_payload())
+    await send(gate, [make_target(1, platform=Platform.IOS)])
     assert channel.sent == []
 
 
 @pytest.mark.parametrize("failure", [RuntimeError("channel broke"), asyncio.CancelledError()])
 async def test_a_probe_that_is_cut_off_is_made_again(failure: BaseException) -> None:
     gate, channel, clock = make_gate(lambda _: verdict(Outcome.MISCONFIGURED))
-    await gate.send_push(make_targets(1), make_payload())
+    await send(gate, make_targets(1))
     clock.now = COOLDOWN
 
     def cut_off(_: PushTarget) -> Classification:
@@ -221,9 +248,9 @@ async def test_a_probe_that_is_cut_off_is_made_again(failure: BaseException) -> 
 
     channel.answer = cut_off
     with pytest.raises(type(failure)):
-        await gate.send_push(make_targets(1), make_payload())
+        await send(gate, make_targets(1))
     channel.answer = lambda _: verdict()
-    result = await gate.send_push(make_targets(1), make_payload())
+    result = await send(gate, make_targets(1))
     assert result.results[0].outcome is Outcome.ACCEPTED
 
 
@@ -231,17 +258,17 @@ async def test_a_cancelled_ordinary_send_lets_no_second_probe_out() -> None:
     """Whoever was admitted before the breaker opened holds no probe, so has none to give back."""
     gate, channel, clock = make_gate()
     channel.holding = asyncio.Event()
-    ordinary = asyncio.create_task(gate.send_push(make_targets(1), make_payload()))
+    ordinary = asyncio.create_task(send(gate, make_targets(1)))
     await until_sent(channel, 1)
     channel.holding, channel.answer = None, lambda _: verdict(Outcome.MISCONFIGURED)
-    await gate.send_push(make_targets(1), make_payload())
+    await send(gate, make_targets(1))
     clock.now, channel.holding, channel.answer = COOLDOWN, asyncio.Event(), lambda _: verdict()
-    probe = asyncio.create_task(gate.send_push(make_targets(1), make_payload()))
+    probe = asyncio.create_task(send(gate, make_targets(1)))
     await until_sent(channel, 3)
     ordinary.cancel()
     with pytest.raises(asyncio.CancelledError):
         await ordinary
-    refused = await gate.send_push(make_targets(1), make_payload())
+    refused = await send(gate, make_targets(1))
     assert refused.results[0].classification.code == "CIRCUIT_OPEN"
     channel.holding.set()
     assert (await probe).results[0].outcome is Outcome.ACCEPTED
@@ -249,12 +276,12 @@ async def test_a_cancelled_ordinary_send_lets_no_second_probe_out() -> None:
 
 async def test_a_probe_that_never_left_is_made_again_and_closes_nothing() -> None:
     gate, channel, clock = make_gate(lambda _: verdict(Outcome.MISCONFIGURED))
-    await gate.send_push(make_targets(1), make_payload())
+    await send(gate, make_targets(1))
     clock.now, channel.answer = COOLDOWN, lambda _: verdict(Outcome.PERMANENT, attempted=False)
-    await gate.send_push(make_targets(1), make_payload())
+    await send(gate, make_targets(1))
     channel.sent.clear()
     channel.answer = lambda _: verdict()
-    result = await gate.send_push(make_targets(2), make_payload())
+    result = await send(gate, make_targets(2))
     assert len(channel.sent) == 1, "half open still: one probe of the two"
     outcomes = {each.device_id: each.outcome for each in result.results}
     assert outcomes.pop(channel.sent[0]) is Outcome.ACCEPTED
@@ -263,12 +290,12 @@ async def test_a_probe_that_never_left_is_made_again_and_closes_nothing() -> Non
 
 async def test_a_channel_that_loses_results_keeps_no_probe() -> None:
     gate, channel, clock = make_gate(lambda _: verdict(Outcome.MISCONFIGURED))
-    await gate.send_push(make_targets(1), make_payload())
+    await send(gate, make_targets(1))
     clock.now, channel.losing, channel.answer = COOLDOWN, True, lambda _: verdict()
     with pytest.raises(ValueError, match="zip"):
-        await gate.send_push(make_targets(1), make_payload())
+        await send(gate, make_targets(1))
     channel.losing = False
-    result = await gate.send_push(make_targets(1), make_payload())
+    result = await send(gate, make_targets(1))
     assert result.results[0].outcome is Outcome.ACCEPTED
 
 
@@ -283,17 +310,17 @@ async def test_warms_checks_and_closes_the_channel_behind_it() -> None:
 async def test_a_check_of_a_payload_goes_past_a_breaker_that_is_open() -> None:
     gate, channel, _ = make_gate(lambda _: verdict(Outcome.MISCONFIGURED))
     for _ in range(THRESHOLD):
-        await gate.send_push([make_target()], make_payload())
+        await send(gate, [make_target()])
     await gate.validate_push([make_target()], make_payload())
     assert channel.validated == [make_target().address]
 
 
 async def test_the_probes_of_an_outage_are_not_all_the_same_row() -> None:
     gate, channel, clock = make_gate(lambda _: verdict(Outcome.MISCONFIGURED))
-    await gate.send_push(make_targets(1), make_payload())
+    await send(gate, make_targets(1))
     channel.sent.clear()
     for round_ in range(1, 41):
         clock.now = COOLDOWN * round_
-        await gate.send_push(make_targets(4), make_payload())
+        await send(gate, make_targets(4))
     assert len(channel.sent) == 40
     assert len(set(channel.sent)) > 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from modules.notification.types import Push, PushPayload, PushTarget, SendPushResult
@@ -15,6 +15,11 @@ class PushChannel(Protocol):
     order. It makes one attempt a target; when to try again is not its business.
     """
 
+    @property
+    def app_ids(self) -> Collection[str]:
+        """The apps that have credentials. What goes to any other is answered, and nothing is sent."""
+        ...
+
     async def send_each(
         self, pushes: Sequence[Push], *, may_send: Callable[[], bool]
     ) -> list[SendPushResult]:
@@ -24,12 +29,8 @@ class PushChannel(Protocol):
         """
         ...
 
-    async def send_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:
-        """Send one payload to every target; returns one result a target, in the same order."""
-        ...
-
     async def validate_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:
-        """Have the provider check a payload for 1 to 500 targets, undelivered; results as `send_push`."""
+        """Have the provider check a payload for 1 to 500 targets, undelivered; answers as `send_each`."""
         ...
 
     async def warm_up(self) -> None:

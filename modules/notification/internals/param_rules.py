@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from modules.application.errors import InvalidInputError, Problem
@@ -102,6 +103,24 @@ class ProblemList:
             self.add("invalid_value", field, f"must be a whole number from 0 to {maximum}")
             return None
         return value
+
+    def limit(self, value: object, *, most: int) -> None:
+        """How many a listing is to have: 1 to `most`."""
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            self.add("invalid_limit", "limit", f"must be 1 to {most}")
+
+    def moment(self, value: object, field: str) -> datetime | None:
+        """An optional time, returned in UTC; one without a zone is this host's local time."""
+        if value is None:
+            return None
+        if not isinstance(value, datetime):
+            self.add("invalid_type", field, "must be a datetime")
+            return None
+        try:
+            return value.astimezone(UTC)
+        except (OverflowError, ValueError, OSError):
+            self.add("invalid_value", field, "is outside the time this host can reckon with")
+            return None
 
 
 def is_encodable(text: str) -> bool:
