@@ -55,7 +55,8 @@ class CampaignRunParams:
     """A campaign's run: its id, and where the run before it continued as new.
 
     `accounts` is None while the audience is stored, `pages` says how far that is. `left` are slices that were
-    stopped before their end. The figures of the step count first deliveries, no visits.
+    stopped before their end. The figures of the step count first deliveries, and visits where nothing else
+    was attempted.
     """
 
     campaign_id: str

@@ -40,7 +40,7 @@ class IdempotencyKeyConflictError(ConflictError):
 
 
 class PushNotificationNotCancellableError(ConflictError):
-    """The notification is being sent, is finished, or was cancelled before."""
+    """The notification is being sent or is finished."""
 
     def __init__(self, state: str) -> None:
         super().__init__(

@@ -151,8 +151,8 @@ class NotificationService(ServiceFacade[NotificationCore]):
     async def cancel_push_notification_async(cls, *, notification_id: str) -> PushNotification:
         """Take a pending notification out of delivery for good; returns it as it is then.
 
-        Raises PushNotificationNotFoundError, or PushNotificationNotCancellableError when it is being sent,
-        finished, or cancelled before.
+        One that is cancelled already is returned as it is. Raises PushNotificationNotFoundError, or
+        PushNotificationNotCancellableError when it is being sent or is finished.
         """
         return await cls._on_core(lambda core: core.sender.cancel(notification_id))
 

@@ -41,8 +41,8 @@ class ScriptedCampaign:
     """Delivers as the real activities report it; `delivered` are a page's places that were sent to.
 
     A slice that finds nothing new is in `visits`. `gate` closed holds slices up until it opens or they are
-    stopped after half of their accounts. `errors` is a share of attempts; `open_pages` report something left
-    for later this often.
+    stopped, after half of their accounts unless told otherwise; `cancel_gate` holds up the cancelling of the
+    rest. `errors` is a share of attempts; `open_pages` report something left for later this often.
     """
 
     accounts: int
@@ -64,11 +64,15 @@ class ScriptedCampaign:
     plans: int = 0
     under_way: int = 0
     most_under_way: int = 0
+    stops_halfway: bool = True
+    cancel_gate: asyncio.Event = field(default_factory=asyncio.Event)
+    cancelling: asyncio.Event = field(default_factory=asyncio.Event)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def __post_init__(self) -> None:
         self.gate.set()
+        self.cancel_gate.set()
 
     def all(self) -> list[Callable[..., Any]]:
         return [self.plan, self.collect, self.deliver, self.cancel_rest, self.record]
@@ -118,7 +122,8 @@ class ScriptedCampaign:
         self.slices.append(params)
         await self._tell()
         try:
-            done = params.end if await self._is_let_through() else (params.start + params.end) // 2
+            finished = await self._is_let_through(self.gate) or not self.stops_halfway
+            done = params.end if finished else (params.start + params.end) // 2
         finally:
             self.under_way -= 1
         places = range(params.start, done)
@@ -143,10 +148,10 @@ class ScriptedCampaign:
             ],
         )
 
-    async def _is_let_through(self) -> bool:
+    async def _is_let_through(self, gate: asyncio.Event) -> bool:
         beating = asyncio.create_task(_beat())
         try:
-            await self.gate.wait()
+            await gate.wait()
         except asyncio.CancelledError:
             return False
         finally:
@@ -155,6 +160,8 @@ class ScriptedCampaign:
 
     @activity.defn(name=CANCEL_ACTIVITY)
     async def cancel_rest(self, _: CampaignParams) -> dict[str, int]:
+        self.cancelling.set()
+        await self._is_let_through(self.cancel_gate)
         return {"sent": self.reached, "cancelled": self.accounts - self.reached}
 
     @activity.defn(name=RECORD_ACTIVITY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -40,12 +41,17 @@ class Runs:
     started: list[CampaignRunParams] = field(default_factory=list)
     told: list[tuple[str, str, float | None]] = field(default_factory=list)
     on_told: Callable[[], object] = lambda: None
+    on_open: Callable[[], object] = lambda: None
 
     async def run(self, *, params: CampaignRunParams) -> bool:
         if self.failure is not None:
             raise self.failure
         self.started.append(params)
         return True
+
+    async def wait_open(self, *, app_id: str, stopped: asyncio.Event) -> None:
+        await NotificationService.wait_open_async(app_id=app_id, stopped=stopped)
+        self.on_open()
 
     async def control(self, *, campaign_id: str, update: str, argument: float | None) -> None:
         self.told.append((campaign_id, update, argument))
@@ -151,7 +157,7 @@ def campaign_room(stack: LocalStack, database_name: str) -> Iterator[CampaignRoo
                 control=runs.control,
                 validate=NotificationService.validate_push_async,
                 deliver=NotificationService.deliver_counted_async,
-                wait_open=NotificationService.wait_open_async,
+                wait_open=runs.wait_open,
             )
 
         try:

@@ -136,7 +136,12 @@ async def test_temporal_learns_the_code_of_a_failure_only(
 async def test_the_scan_restarts_campaigns_without_a_run_and_one_that_refuses_keeps_no_other(
     runs: WorkflowRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service = Service(refusals={"gone": UnavailableError(code="temporal_unavailable", reason="away")})
+    service = Service(
+        refusals={
+            "gone": UnavailableError(code="temporal_unavailable", reason="away"),
+            "of another version": ValueError("cannot be read"),
+        }
+    )
     service.stand_in(monkeypatch)
     scan = ScriptedScan(due=3)
     activities = CampaignActivities()

@@ -8,7 +8,7 @@ from itertools import groupby
 
 import pytest
 from temporalio.api.sdk.v1 import WorkflowMetadata
-from temporalio.client import WorkflowHandle
+from temporalio.client import WorkflowHandle, WorkflowUpdateStage
 
 from modules.application.errors import ConflictError, NotFoundError, UnavailableError
 from modules.application.internals import worker_runtime
@@ -198,6 +198,33 @@ async def test_a_repeated_command_succeeds_and_changes_nothing(runs: WorkflowRun
         await tell("resume")
         await handle.result()
     assert [state for state, _ in groupby(campaign.states)] == ["running", "paused", "running", "completed"]
+
+
+async def test_a_cancel_that_is_under_way_can_be_repeated(runs: WorkflowRuns) -> None:
+    campaign, params = ScriptedCampaign(accounts=2_000, paused=True), make_campaign()
+    async with runs.serving(*campaign.all(), lane=Lane.BULK):
+        handle = await runs.start(CampaignWorker, params)
+        await campaign.recorded("paused")
+        campaign.cancel_gate.clear()
+        first = asyncio.create_task(runs.runtime.update(CampaignWorker, params, "cancel", None))
+        await campaign.cancelling.wait()
+        accepted = WorkflowUpdateStage.ACCEPTED
+        second = await handle.start_update(CampaignWorker.cancel, wait_for_stage=accepted)
+        campaign.cancel_gate.set()
+        assert await first == await second.result() == {"sent": 0, "cancelled": 2_000}
+    assert campaign.states[-2:] == ["paused", "cancelled"]
+
+
+async def test_a_resume_after_which_nothing_is_left_succeeds(runs: WorkflowRuns) -> None:
+    campaign, params = ScriptedCampaign(accounts=1, stops_halfway=False), make_campaign()
+    campaign.gate.clear()
+    async with runs.serving(*campaign.all(), lane=Lane.BULK):
+        handle = await runs.start(CampaignWorker, params)
+        await campaign.slices_begun(1)
+        await runs.runtime.update(CampaignWorker, params, "pause", None)
+        await runs.runtime.update(CampaignWorker, params, "resume", None)
+        assert await handle.result() == {"sent": 1}
+    assert campaign.states[-2:] == ["paused", "completed"]
 
 
 async def test_a_run_that_has_not_read_yet_that_it_is_paused_can_be_resumed(runs: WorkflowRuns) -> None:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from temporalio.api.sdk.v1 import WorkflowMetadata
-from temporalio.client import ScheduleActionStartWorkflow, ScheduleOverlapPolicy
+from temporalio.client import (
+    ScheduleActionExecutionStartWorkflow,
+    ScheduleActionStartWorkflow,
+    ScheduleBackfill,
+    ScheduleHandle,
+    ScheduleOverlapPolicy,
+)
 
 from modules.application.worker import Lane
 from modules.notification.workers import push_notifications_worker
 from modules.notification.workers.params import ScanCounts, ScanParams
 from modules.notification.workers.push_notifications_worker import PushNotificationsWorker
-from tests.support.workflow_runs import ScriptedScan, WorkflowRuns, event_types, whole_chain
+from tests.support.workflow_runs import ScriptedScan, WorkflowRuns, event_types, whole_chain, workflow_runs
 
 MOST_EVENTS = 2_000
 
@@ -77,6 +86,34 @@ async def test_the_schedule_is_created_once_and_brought_up_to_date(runs: Workflo
     assert [each.start for each in updated.spec.calendars[0].minute] == [7]
     assert len(updated.spec.calendars) == 1
     assert updated.policy.overlap is ScheduleOverlapPolicy.SKIP
+
+
+async def test_two_environments_of_one_namespace_both_scan_at_one_tick(
+    runs: WorkflowRuns, temporal_address: str
+) -> None:
+    tick = datetime(2026, 1, 1, tzinfo=UTC)
+    passed = ScheduleBackfill(start_at=tick - timedelta(minutes=1), end_at=tick + timedelta(minutes=1))
+
+    async def scans_of(schedule: ScheduleHandle) -> list[str]:
+        while True:
+            started = [each.action for each in (await schedule.describe()).info.recent_actions]
+            if started:
+                return [
+                    each.workflow_id
+                    for each in started
+                    if isinstance(each, ScheduleActionExecutionStartWorkflow)
+                ]
+            await asyncio.sleep(0.05)
+
+    async with workflow_runs(temporal_address) as others:
+        for each in (runs, others):
+            schedule_id = await each.runtime.schedule_as_cron(PushNotificationsWorker, "0 0 1 1 *")
+            schedule = runs.client.get_schedule_handle(schedule_id)
+            await schedule.backfill(passed)
+            async with asyncio.timeout(20):
+                [workflow_id] = await scans_of(schedule)
+            assert workflow_id.startswith(f"{schedule_id}-2026-01-01T00:00:00")
+            await runs.client.get_workflow_handle(workflow_id).terminate()
 
 
 async def test_a_triggered_scan_gives_its_counts(runs: WorkflowRuns) -> None:

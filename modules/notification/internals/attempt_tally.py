@@ -15,7 +15,8 @@ _NO_ERROR = frozenset({Outcome.ACCEPTED, Outcome.TARGET_DEAD})
 class AttemptTally:
     """Sends, those that failed, and how long the provider's answers took.
 
-    What has to wait (a pause, an open breaker) is no send; what was refused before it left is a failed one.
+    What has to wait (a quota, a pause, an open breaker) is no send; what was refused before it left is a
+    failed one.
     `latencies` are counts by LATENCY_BUCKETS_MS, one more for what took longer.
     """
 
@@ -30,7 +31,7 @@ class AttemptTally:
         for result in (each for sent in results for each in sent.results):
             verdict = result.classification
             seen[verdict.outcome.value, verdict.code] += 1
-            if verdict.attempted or verdict.outcome is not Outcome.THROTTLED:
+            if verdict.outcome is not Outcome.THROTTLED:
                 self.attempts += 1
                 self.errors += verdict.outcome not in _NO_ERROR
             if verdict.attempted:

@@ -92,7 +92,9 @@ class CampaignControl:
         except ConflictError as error:
             if error.code != _RUN_ENDED:
                 raise
-            raise CampaignFinishedError((await self._campaigns.get(campaign.id)).state.value) from error
+            campaign = await self._campaigns.get(campaign.id)
+            state = campaign.state.value if campaign.is_final else "being ended"
+            raise CampaignFinishedError(state) from error
         return await self._book.get(campaign_id)
 
     async def _controllable(self, campaign_id: str) -> CampaignModel:

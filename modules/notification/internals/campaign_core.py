@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from modules.application.mongo_database import MongoDatabase
 from modules.config.types import Settings
@@ -71,6 +72,7 @@ def assemble_campaigns(
         deliver=deliver,
         clock=database.clock,
         wait_open=wait_open,
+        retention=timedelta(days=retention_days),
     )
     return CampaignCore(
         campaigns=campaigns,

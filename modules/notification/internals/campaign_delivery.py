@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Protocol
 
 from bson import ObjectId
@@ -54,6 +55,7 @@ class CampaignDelivery:
         deliver: DeliverRows,
         clock: DatabaseClock,
         wait_open: WaitOpen,
+        retention: timedelta,
     ) -> None:
         self._campaigns = campaigns
         self._pages = pages
@@ -61,6 +63,7 @@ class CampaignDelivery:
         self._deliver_rows = deliver
         self._clock = clock
         self._wait_open = wait_open
+        self._retention = retention
 
     async def deliver(self, part: SliceParams, stopped: asyncio.Event) -> SliceReport:
         """Deliver the slice, or what of it is begun when `stopped` is set; ends after the chunk under way.
@@ -79,19 +82,24 @@ class CampaignDelivery:
         """Returns the place up to which the slice was worked through."""
         pace, done = _Pace(part.rate_per_second), part.start
         deadline = time.monotonic() + LONGEST_SLICE_SECONDS
+        campaign = await self._campaigns.get(campaign_id_of(part.campaign_id))
         while done < part.end:
             await pace.wait(stopped)
-            campaign = await self._campaigns.get(campaign_id_of(part.campaign_id))
             is_open = await self._is_open(campaign.app_id, stopped, deadline)
+            # Read last of all: whoever cancels counts on nothing being sent once the record says so.
+            campaign = await self._campaigns.get(campaign.id)
             if not is_open or stopped.is_set() or campaign.state in _STOPPED:
                 break
+            now = await self._clock.now()
             chunk = account_ids[done : min(part.end, done + pace.rows)]
             row_ids = await self._rows.write(
                 campaign.id,
                 part.page,
                 chunk,
                 expires_at=campaign.expires_at,
-                now=await self._clock.now(),
+                now=now,
+                # Later, an account without a row may have been told: retention has taken the row.
+                add_missing=now < campaign.created_at + self._retention,
             )
             if row_ids:
                 ids = [str(row_id) for row_id in row_ids]

@@ -95,7 +95,7 @@ class CampaignStages:
             unwritten = len(account_ids) - sum(counts.values())
             if unwritten:
                 counts[CANCELLED] = counts.get(CANCELLED, 0) + unwritten
-            await self._pages.store_tally(campaign.id, number, counts, retry_at=page.open_until)
+            await self._pages.close(campaign.id, number, counts)
         return await self._book.counts(campaign_id)
 
     async def _cancelled(

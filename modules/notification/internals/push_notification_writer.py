@@ -1,4 +1,4 @@
-"""Writes push notifications: new rows, claims, and what became of them; the only writer of rows."""
+"""Writes push notifications: new rows, claims, outcomes; campaigns insert and cancel theirs by pages."""
 
 from __future__ import annotations
 

@@ -90,10 +90,10 @@ async def _restart() -> int:
     for campaign_id in await CampaignService.unfinished_async():
         try:
             restarted += await CampaignService.start_run_async(campaign_id=campaign_id)
-        except ServiceError as error:
-            # One that cannot be started must not keep the scan from the due rows.
+        except Exception as error:  # noqa: BLE001 - one campaign must not keep the scan from the due rows
+            code = error.code if isinstance(error, ServiceError) else type(error).__name__
             structlog.get_logger().warning(
-                "campaign not restarted", action="scan.campaign_refused", id=campaign_id, error=error.code
+                "campaign not restarted", action="scan.campaign_refused", id=campaign_id, error=code
             )
     return restarted
 

@@ -21,7 +21,10 @@ from modules.notification.types import LATENCY_BUCKETS_MS
 SLICES_IN_FLIGHT = 8
 # A change of rate takes effect within this time (docs/decisions/0012).
 SLICE_SECONDS = 5.0
-MOST_OPEN_PAGES = 200
+# They travel in the run's input, which Temporal warns of above 512 KB: some 110 bytes a page.
+MOST_OPEN_PAGES = 2_000
+# Pages that cannot end must not take the place of accounts that nobody has been at.
+VISITS_PER_SECOND = 20.0
 JUDGED_ATTEMPTS = 50
 SHORTEST_RETRY_SECONDS = 1.0
 
@@ -110,12 +113,13 @@ def reported(
     course = put_back(course, replace(part, start=report.done))
     visit_at = now if part.visit and stopped else None
     if visit_at is None and report.retry_in_seconds is not None:
-        visit_at = now + max(report.retry_in_seconds, SHORTEST_RETRY_SECONDS)
+        least = max(SHORTEST_RETRY_SECONDS, len(course.open_pages) / VISITS_PER_SECOND)
+        visit_at = now + max(report.retry_in_seconds, least)
     open_pages = [page for page in course.open_pages if page.number != part.page]
     if visit_at is not None:
         open_pages.append(OpenPage(number=part.page, visit_at=visit_at))
     course = _counted(replace(course, open_pages=open_pages), report)
-    if part.visit:
+    if part.visit and course.step_attempts:
         return course
     sums = zip_longest(course.step_latencies, report.latencies, fillvalue=0)
     return replace(
@@ -182,11 +186,16 @@ def cleared(course: CampaignRunParams) -> CampaignRunParams:
 
 
 def _step_is_over(course: CampaignRunParams, under_way: Collection[CampaignSlice]) -> bool:
-    """Retries may outlive their step: they wait up to the longest backoff, and count for no step."""
+    """Retries may outlive their step: they wait up to the longest backoff, and count for no step.
+
+    Unless nothing else has been attempted in it: a step of which nothing is known is not over.
+    """
     if course.rollout is None or course.step >= len(course.rollout.step_ends):
         return False
     unreported = course.left or any(not each.visit for each in under_way)
-    return course.next_account >= step_end(course) and not unreported
+    begins = course.rollout.step_ends[course.step - 1] if course.step else 0
+    unseen = course.open_pages and not course.step_attempts and begins < step_end(course)
+    return course.next_account >= step_end(course) and not unreported and not unseen
 
 
 def halt_reason(course: CampaignRunParams, under_way: Collection[CampaignSlice]) -> str | None:

@@ -97,7 +97,7 @@ class CampaignWorker:
         if params.accounts is None:
             self._recorded = CampaignState.COLLECTING
         self._changed = False
-        self._was_told = False
+        self._commands = 0
         self._rate_was_told = False
         self._restart_slices = False
         self._details_at = -math.inf
@@ -118,7 +118,7 @@ class CampaignWorker:
         """Stop; returns once nothing is being sent. One that was stopped before stays as it was."""
         if self._state not in PAUSES:
             self._want(CampaignState.PAUSED)
-        await self._done(self._state)
+        await self._recorded_as_wanted()
 
     @pause.validator
     def _may_pause(self) -> None:
@@ -132,7 +132,7 @@ class CampaignWorker:
         # A run that has just begun may not have read yet that its record says paused.
         self._recorded = None
         self._want(CampaignState.RUNNING)
-        await self._done(CampaignState.RUNNING)
+        await self._recorded_as_wanted()
 
     @resume.validator
     def _may_resume(self) -> None:
@@ -141,13 +141,15 @@ class CampaignWorker:
     @workflow.update
     async def cancel(self) -> dict[str, int]:
         """End for good; returns the final counts once nothing is being sent and the rest is taken back."""
-        self._want(CampaignState.CANCELLED)
-        await self._done(CampaignState.CANCELLED)
+        if self._state is not CampaignState.CANCELLED:
+            self._want(CampaignState.CANCELLED)
+        await self._recorded_as_wanted()
         return self._course.counts
 
     @cancel.validator
     def _may_cancel(self) -> None:
-        self._refuse_ended()
+        if self._state is not CampaignState.CANCELLED:
+            self._refuse_ended()
 
     @workflow.update
     def set_rate(self, rate_per_second: float | None = None) -> None:
@@ -190,14 +192,14 @@ class CampaignWorker:
             raise ApplicationError(f"the campaign is {self._state.value}", type="campaign_ended")
 
     def _want(self, state: CampaignState) -> None:
-        self._state, self._reason, self._changed, self._was_told = state, None, True, True
+        self._state, self._reason, self._changed = state, None, True
+        self._commands += 1
 
-    async def _done(self, state: CampaignState) -> None:
-        """Return once the record says so; raises ApplicationError when another command came before."""
-        await workflow.wait_condition(
-            lambda: self._state is not state or self._recorded in (state, self._wanted)
-        )
-        if self._state is not state and self._recorded is not state:
+    async def _recorded_as_wanted(self) -> None:
+        """Return once the record says what is wanted; raises ApplicationError when another command came."""
+        number = self._commands
+        await workflow.wait_condition(lambda: self._commands != number or self._recorded is self._wanted)
+        if self._commands != number:
             raise ApplicationError("another command came before it was done", type="campaign_overtaken")
 
     async def _go_on(self) -> None:
@@ -274,7 +276,9 @@ class CampaignWorker:
         campaign_id = self._course.campaign_id
         if state is CampaignState.CANCELLED:
             # A worker that has lost Temporal still reads the record, and sends nothing more.
-            halt = RecordStateParams(campaign_id=campaign_id, state=PAUSES[0].value, reason="being cancelled")
+            halt = RecordStateParams(
+                campaign_id=campaign_id, state=CampaignState.PAUSED.value, reason="being cancelled"
+            )
             await self._execute(RECORD_ACTIVITY, halt, type(None))
             counts = await self._execute(
                 CANCEL_ACTIVITY, CampaignParams(campaign_id=campaign_id), dict[str, int]
@@ -300,7 +304,7 @@ class CampaignWorker:
         """Take over what the record says of rate and pause, unless an update has said otherwise meanwhile."""
         if before.rate_per_second is None and not self._rate_was_told:
             self._course = replace(self._course, rate_per_second=collected.rate_per_second)
-        if collected.paused and not self._was_told:
+        if collected.paused and not self._commands:
             self._state = CampaignState.HALTED if collected.pause_reason else CampaignState.PAUSED
             self._reason = collected.pause_reason
 

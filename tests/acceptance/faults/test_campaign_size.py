@@ -10,6 +10,7 @@ import pytest
 
 from bootstrap import Role
 from modules.local_stack.local_stack_service import LocalStack
+from modules.notification.campaign_service import CampaignService
 from modules.notification.internals import campaign_audience
 from modules.notification.internals.store import campaign_page_repository
 from modules.notification.types import CampaignState
@@ -69,7 +70,6 @@ def test_fault_36_a_large_campaign_beside_small_ones(room: CampaignRoom) -> None
     room.simulator.set_latency(LATENCY_MS)
     large = room.start_campaign(large_audience)
     room.wait_for_accepted(UNDER_WAY)
-    started = time.monotonic()
 
     def send_now(_: int) -> float:
         asked = time.monotonic()
@@ -85,12 +85,10 @@ def test_fault_36_a_large_campaign_beside_small_ones(room: CampaignRoom) -> None
         scanning.result()
     room.wait_until(lambda: all(room.row(each)["status"] == "sent" for each in ordinary))
     assert room.wait_for_end(small).state is CampaignState.COMPLETED
-    small_seconds = time.monotonic() - started
     left = room.campaign(large).counts.get("waiting", 0)
+    CampaignService.cancel_campaign(campaign_id=large)
 
-    assert room.wait_for_end(large).state is CampaignState.COMPLETED
-    assert left > LARGE_ROWS / 4
-    assert small_seconds < (time.monotonic() - started) * 3 / 4
+    assert left > LARGE_ROWS / 2
     assert max(immediate_seconds) < IMMEDIATE_SECONDS
     assert unknown_sends(room.rows()) == 0
     room.assert_invariant()

@@ -81,7 +81,17 @@ class TestCounts:
         [oldest] = CampaignService.list_campaigns(before=listed[-1].created_at)
         assert oldest.id == ids[0]
 
-    @pytest.mark.parametrize("over", [{"limit": 0}, {"limit": 101}, {"limit": True}, {"before": "now"}])
+    @pytest.mark.parametrize(
+        "over",
+        [
+            {"limit": 0},
+            {"limit": 101},
+            {"limit": True},
+            {"before": "now"},
+            # No zone can be told of it.
+            {"before": datetime.min},
+        ],
+    )
     def test_a_listing_that_makes_no_sense_is_refused(self, room: CampaignRoom, over: dict[str, Any]) -> None:
         with pytest.raises(InvalidInputError):
             CampaignService.list_campaigns(**over)

@@ -21,6 +21,8 @@ from modules.notification.types import AccountList, Status, Topic
 from modules.preference.preference_service import PreferenceService
 from tests.support.campaigns import CampaignRoom, campaign_room
 
+# The default of retention.finished_days.
+RETENTION_DAYS = 90
 PAST = datetime.now(UTC) - timedelta(minutes=5)
 
 
@@ -185,3 +187,33 @@ def test_a_campaign_or_page_that_does_not_exist_is_said(room: CampaignRoom) -> N
     for unknown, page in ((str(ObjectId()), 0), ("no id", 0), (campaign_id, 7)):
         with pytest.raises(NotFoundError):
             deliver(room, unknown, 0, 1, page=page)
+
+
+def test_what_was_cancelled_while_a_slice_waited_for_the_provider_is_not_sent(room: CampaignRoom) -> None:
+    accounts = names(20)
+    room.register_many(accounts)
+    campaign_id = room.send(AccountList(account_ids=accounts))
+    change = {"state": "cancelled", "finished_at": datetime.now(UTC)}
+    room.runs.on_open = lambda: room.campaigns.update_one({}, {"$set": change})
+    report = deliver(room, campaign_id, 0, 20)
+    assert (report.done, room.push.accepted(), room.rows.count_documents({})) == (0, [], 0)
+
+
+def test_a_slice_that_wakes_after_the_end_changes_no_count(room: CampaignRoom) -> None:
+    campaign_id = room.send(AccountList(account_ids=names(3)))
+    room.record(campaign_id, "paused")
+    assert room.cancel_rest(campaign_id) == {"cancelled": 3}
+    deliver(room, campaign_id, 0, 3)
+    assert room.counts(campaign_id) == {"cancelled": 3}
+
+
+def test_who_may_have_been_told_before_retention_took_the_row_is_not_told_again(room: CampaignRoom) -> None:
+    accounts = names(3)
+    room.register_many(accounts)
+    campaign_id = room.send(AccountList(account_ids=accounts))
+    room.write_row(campaign_id, accounts[0])
+    kept_for = timedelta(days=RETENTION_DAYS)
+    room.campaigns.update_one({}, {"$set": {"created_at": datetime.now(UTC) - kept_for}})
+    report = deliver(room, campaign_id, 0, 3)
+    assert (report.done, report.counts) == (3, {"sent": 1})
+    assert len(room.push.accepted()) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from types import MappingProxyType
 from typing import Any
 
@@ -240,6 +240,23 @@ class TestReading:
             NotificationService.list_push_notifications(account_id=ACCOUNT, limit=limit)
         assert error.value.field == "limit"
 
+    @pytest.mark.parametrize(
+        "before", ["now", datetime.min, datetime.min.replace(tzinfo=timezone(timedelta(hours=1)))]
+    )
+    def test_a_moment_that_cannot_be_reckoned_with_is_refused(
+        self, service: PushService, before: Any
+    ) -> None:
+        with pytest.raises(InvalidInputError) as error:
+            NotificationService.list_push_notifications(account_id=ACCOUNT, before=before)
+        assert error.value.field == "before"
+
+    def test_a_moment_without_a_zone_is_local_time(self, service: PushService) -> None:
+        notification_id = service.send()
+        for before, found in ((-HOUR, []), (HOUR, [notification_id])):
+            moment = datetime.now() + before
+            listed = NotificationService.list_push_notifications(account_id=ACCOUNT, before=moment)
+            assert [row.id for row in listed] == found
+
     def test_the_timeline_tells_what_happened_in_order(self, service: PushService) -> None:
         service.register("UNAVAILABLE*1")
         notification_id = service.send()
@@ -275,12 +292,14 @@ class TestCancelling:
         assert (report.note, report.retry_in_seconds) == ("cancelled", None)
         assert service.accepted() == []
 
-    def test_what_is_done_or_cancelled_cannot_be_cancelled(self, service: PushService) -> None:
+    def test_what_is_done_cannot_be_cancelled(self, service: PushService) -> None:
         service.register()
         sent = service.send(immediate=True)
         with pytest.raises(PushNotificationNotCancellableError, match="sent"):
             NotificationService.cancel_push_notification(notification_id=sent)
-        pending = service.send()
-        NotificationService.cancel_push_notification(notification_id=pending)
-        with pytest.raises(PushNotificationNotCancellableError, match="cancelled"):
-            NotificationService.cancel_push_notification(notification_id=pending)
+
+    def test_cancelling_again_gives_the_cancelled_row(self, service: PushService) -> None:
+        notification_id = service.send()
+        first = NotificationService.cancel_push_notification(notification_id=notification_id)
+        assert NotificationService.cancel_push_notification(notification_id=notification_id) == first
+        assert [entry.event for entry in first.timeline] == ["accepted", "cancelled"]

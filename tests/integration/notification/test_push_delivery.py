@@ -21,7 +21,7 @@ HOUR = timedelta(hours=1)
 def test_a_row_goes_to_every_device_of_the_account(service: PushService) -> None:
     devices = [service.register() for _ in range(3)]
     service.register(account_id="someone-else")
-    notification_id = service.send(data={"a.b": "x", "$where": "y"})
+    notification_id = service.send(data={"a.b": "x", "where": "$title"})
     (report,) = service.deliver(notification_id)
     assert (report.status, report.accepted, report.failed) == (Status.SENT, 3, 0)
     accepted = service.accepted()
@@ -29,7 +29,7 @@ def test_a_row_goes_to_every_device_of_the_account(service: PushService) -> None
     document = service.stored(notification_id)
     assert sorted(document["provider_message_ids"]) == sorted(entry["message_id"] for entry in accepted)
     assert sorted(document["device_tokens_used"]) == sorted(device.address for device in devices)
-    assert document["data"] == {"a.b": "x", "$where": "y"}
+    assert document["data"] == {"a.b": "x", "where": "$title"}
 
 
 def test_only_what_can_still_arrive_is_tried_again(service: PushService) -> None:
@@ -106,6 +106,22 @@ def test_a_refused_credential_keeps_the_row(service: PushService) -> None:
     assert (report.status, row.retry_count) == (Status.PENDING, 0)
     assert row.devices[0].outcome is Outcome.MISCONFIGURED
     assert service.devices()[device.id].state is DeviceState.ACTIVE
+
+
+def test_apps_that_anybody_made_up_wait_for_an_operator_and_take_no_rate(service: PushService) -> None:
+    for number in range(3):
+        service.register(account_id=f"other-{number}", app_id=f"invented-{number}")
+        for immediate in (True, False):
+            notification_id = service.send(account_id=f"other-{number}", immediate=immediate)
+            if not immediate:
+                service.deliver(notification_id)
+            row = service.read(notification_id)
+            assert (row.status, row.retry_count) == (Status.PENDING, 0)
+            assert [device.code for device in row.devices] == ["APP_UNKNOWN"]
+    service.register()
+    assert service.deliver(service.send())[0].status is Status.SENT
+    service.loop_thread.run(NotificationService.stop())
+    assert service.rows.database["provider_rates"].distinct("_id") == ["default"]
 
 
 def test_a_lost_answer_is_repeated_under_at_least_once(service: PushService) -> None:

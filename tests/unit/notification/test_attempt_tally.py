@@ -38,6 +38,11 @@ def test_what_has_to_wait_is_no_send() -> None:
     assert (tally.attempts, tally.errors, sum(tally.latencies)) == (0, 0, 0)
 
 
+def test_a_used_up_quota_is_no_failed_send() -> None:
+    tally = tally_of(*[result(Outcome.THROTTLED)] * 60)
+    assert (tally.attempts, tally.errors, sum(tally.latencies)) == (0, 0, 60)
+
+
 def test_what_was_refused_before_it_left_is_a_failed_send_without_a_time() -> None:
     tally = tally_of(result(Outcome.PERMANENT, attempted=False))
     assert (tally.attempts, tally.errors, sum(tally.latencies)) == (1, 1, 0)

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from temporalio.converter import DataConverter
 
 from modules.notification.campaign_types import (
     PAGE_ACCOUNTS,
     CampaignRunParams,
     CampaignSlice,
     OpenPage,
+    PageTally,
     RolloutParams,
     SliceReport,
 )
@@ -183,11 +185,28 @@ def test_slices_and_their_size_follow_the_rate(rate: float | None, in_flight: in
 
 def test_new_slices_wait_while_too_many_pages_are_open() -> None:
     pages = [OpenPage(number=number, visit_at=60.0) for number in range(MOST_OPEN_PAGES + 1)]
-    course = make_course(accounts=500_000, next_account=300_000, open_pages=pages)
+    course = make_course(accounts=5_000_000, next_account=3_000_000, open_pages=pages)
     assert next_slice(course, [], now=0.0) is None
     assert next_visit_at(course, []) == 60.0
     fewer = replace(course, open_pages=pages[1:])
-    assert next_slice(fewer, [], now=0.0) == CampaignSlice(page=300, start=0, end=1_000)
+    assert next_slice(fewer, [], now=0.0) == CampaignSlice(page=3_000, start=0, end=1_000)
+
+
+def test_a_run_with_as_many_open_pages_as_can_be_travels_in_one_payload() -> None:
+    pages = [OpenPage(number=10**6 + number, visit_at=1_795_284_600.123456) for number in range(2_000)]
+    tallies = [PageTally(page=page.number, counts={"sent": 998, "pending": 1}) for page in pages]
+    course = make_course(accounts=10**9, open_pages=pages, tallies=tallies)
+    [payload] = DataConverter.default.payload_converter.to_payloads([course])
+    assert len(pages) == MOST_OPEN_PAGES
+    assert len(payload.data) < 512 * 1024
+
+
+def test_pages_that_cannot_end_leave_room_for_accounts_that_nobody_has_been_at() -> None:
+    pages = [OpenPage(number=number, visit_at=0.0) for number in range(1_000)]
+    visit = CampaignSlice(page=0, start=0, end=1_000, visit=True)
+    course = make_course(accounts=5_000_000, next_account=3_000_000, open_pages=pages)
+    course = reported(course, visit, make_report(visit, retry_in_seconds=5.0), now=0.0)
+    assert course.open_pages[-1] == OpenPage(number=0, visit_at=50.0)
 
 
 def test_a_page_is_visited_when_due_up_to_what_was_reached_of_it() -> None:
@@ -269,11 +288,22 @@ def test_a_step_is_judged_from_fifty_attempts_on_or_at_its_end(
 def test_a_step_is_over_when_its_slices_have_reported_whatever_is_left_for_later() -> None:
     part = CampaignSlice(page=0, start=0, end=1_000)
     course = make_course(rollout=make_rollout(1_000, 1_000, 3_000), next_account=1_000)
-    course = replace(course, open_pages=[OpenPage(number=0, visit_at=60.0)])
+    course = replace(course, open_pages=[OpenPage(number=0, visit_at=60.0)], step_attempts=1)
     assert advanced(course, [part]).step == 0
     assert advanced(replace(course, left=[part]), []).step == 0
     assert advanced(course, [replace(part, visit=True)]).step == 2, "nobody is in the second one"
     assert step_end(advanced(course, [])) == 3_000
+
+
+def test_a_step_of_which_nothing_was_sent_yet_is_judged_by_its_visits() -> None:
+    part = CampaignSlice(page=0, start=0, end=1_000)
+    course = make_course(rollout=make_rollout(1_000, 3_000), next_account=1_000)
+    put_off = make_report(part, attempts=0, counts={"pending": 1_000}, retry_in_seconds=5.0)
+    course = reported(course, part, put_off, now=0.0)
+    assert (advanced(course, []).step, halt_reason(course, [])) == (0, None)
+    failed = make_report(part, attempts=1_000, errors=1_000, counts={"failed": 1_000})
+    course = reported(course, replace(part, visit=True), failed, now=5.0)
+    assert halt_reason(course, []) is not None
 
 
 @pytest.mark.parametrize(

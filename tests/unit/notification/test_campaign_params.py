@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -18,6 +18,9 @@ from modules.notification.types import AccountList, DeviceQuery, Rollout, Topic,
 from tests.support.fcm_factories import make_params
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+# In UTC they are of the years 0 and 10000.
+FIRST_MOMENT = datetime.min.replace(tzinfo=timezone(timedelta(hours=1)))
+LAST_MOMENT = datetime.max.replace(tzinfo=timezone(timedelta(hours=-1)))
 LIST = AccountList(account_ids=["a"])
 
 
@@ -88,6 +91,8 @@ def test_good_campaigns_are_taken(over: dict[str, Any]) -> None:
         ({"audience": DeviceQuery(tags=("Gold!",))}, "audience.tags[0]"),
         ({"audience": DeviceQuery(tags=("t",) * 101)}, "audience.tags"),
         ({"audience": DeviceQuery(last_seen_after=datetime(2026, 1, 1))}, "audience.last_seen_after"),
+        ({"audience": DeviceQuery(last_seen_after=FIRST_MOMENT)}, "audience.last_seen_after"),
+        ({"audience": DeviceQuery(last_seen_before=LAST_MOMENT)}, "audience.last_seen_before"),
         ({"audience": DeviceQuery(last_seen_before="now")}, "audience.last_seen_before"),  # type: ignore[arg-type]
         ({"audience": Topic(name="/topics/news")}, "audience.name"),
         ({"audience": Topic(name="")}, "audience.name"),

@@ -14,7 +14,8 @@ from modules.notification.internals.channels.port import PushChannel
 from modules.notification.internals.channels.registry import CHANNELS, Provider, create_channel
 from modules.notification.internals.fcm_service import FCMService
 
-SETTINGS = ConfigService.load({"FCM_CREDENTIALS_PATH": "/nowhere/service-account.json"})
+ENVIRONMENT = {"FCM_CREDENTIALS_PATH": "/nowhere/service-account.json"}
+SETTINGS = ConfigService.load(ENVIRONMENT)
 
 
 def test_the_name_of_a_provider_makes_its_channel() -> None:
@@ -43,6 +44,13 @@ def test_every_channel_has_the_shape_of_the_port(provider: Provider) -> None:
             assert list(inspect.signature(method).parameters)[1:] == list(
                 inspect.signature(getattr(channel, name)).parameters
             )
+
+
+@pytest.mark.parametrize("provider", CHANNELS)
+def test_every_channel_names_the_apps_it_has_credentials_of(provider: Provider) -> None:
+    apps = {**ENVIRONMENT, "FCM_APPS": '{"shop": {"credentials_path": "/nowhere/shop.json"}}'}
+    assert set(create_channel(provider, SETTINGS).app_ids) == {"default"}
+    assert set(create_channel(provider, ConfigService.load(apps)).app_ids) == {"default", "shop"}
 
 
 def test_every_provider_is_registered() -> None:

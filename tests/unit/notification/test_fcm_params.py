@@ -21,7 +21,7 @@ from tests.support.fcm_checks import HALF_A_PAIR, NOW, found, problems_of, sized
 from tests.support.fcm_factories import make_params
 
 
-def test_the_examples_of_the_document_pass() -> None:
+def test_the_readmes_examples_pass() -> None:
     login = make_params(data={"type": "login_alert", "session_id": "abc123"})
     reminder = make_params(
         title="Appointment Reminder",
@@ -31,7 +31,7 @@ def test_the_examples_of_the_document_pass() -> None:
     )
     assert found(login, immediate=True) == []
     assert found(reminder, expires_at=NOW + timedelta(hours=1)) == []
-    # As in the document: local time without a zone.
+    # As in the README's example: local time without a zone.
     naive = datetime.now() + timedelta(minutes=10)
     assert found(make_params(data={"code": "123456"}), immediate=True, expires_at=naive, now=None) == []
 
@@ -95,6 +95,8 @@ def test_title_and_body_are_texts(field: str, value: object, code: str) -> None:
         ({"message_type": "x"}, [("reserved_key", "data.message_type")]),
         ({"google.c": "x"}, [("reserved_key", "data.google.c")]),
         ({"gcm.n": "x"}, [("reserved_key", "data.gcm.n")]),
+        ({"$ref": "x", "$id": "y"}, [("reserved_key", "data.$ref"), ("reserved_key", "data.$id")]),
+        ({"$": "x", "a$": "fine"}, [("reserved_key", "data.$")]),
         ({"x" * 80: 1}, [("invalid_type", f"data.{'x' * 64}…")]),
         ({"from": 1, "ok": "ok"}, [("reserved_key", "data.from"), ("invalid_type", "data.from")]),
     ],

@@ -111,7 +111,11 @@ good_params = st.builds(
     title=good_texts,
     body=good_texts,
     data=st.dictionaries(
-        st.text(st.characters(categories=["L", "N", "S"]), min_size=1, max_size=20), good_texts, max_size=4
+        st.text(st.characters(categories=["L", "N", "S"]), min_size=1, max_size=20).map(
+            lambda key: key.replace("$", "€")
+        ),
+        good_texts,
+        max_size=4,
     ),
     image_url=st.sampled_from([None, "https://example.com/a.png"]),
     click_action=good_names | st.just("https://example.com/"),

@@ -141,17 +141,25 @@ class CampaignPageRepository(Repository):
     async def store_tally(
         self, campaign_id: ObjectId, number: int, tally: Mapping[str, int], *, retry_at: datetime | None
     ) -> None:
-        """Say what became of a page's accounts and when it is to be visited again.
+        """Say what became of a page's accounts and when it is to be visited again; not of a closed page.
 
-        Raises CampaignPageNotFoundError.
+        Nobody else closes pages while slices are delivered: one that comes too late was lost before.
         """
+        open_page = {"campaign_id": campaign_id, "number": number, "finished_at": {"$exists": False}}
         change = {"$set": {"tally": dict(tally), "retry_at": retry_at}}
         async with database_errors():
-            result = await self._collection.update_one(
+            await self._collection.update_one(open_page, change, hint="page")
+
+    async def close(self, campaign_id: ObjectId, number: int, tally: Mapping[str, int]) -> None:
+        """Say for good what became of a page's accounts, and leave it to retention."""
+        change = {
+            "$set": {"tally": dict(tally), "retry_at": None},
+            "$currentDate": {"finished_at": True},
+        }
+        async with database_errors():
+            await self._collection.update_one(
                 {"campaign_id": campaign_id, "number": number}, change, hint="page"
             )
-        if result.matched_count == 0:
-            raise CampaignPageNotFoundError
 
     async def tallies(self, campaign_ids: Collection[ObjectId]) -> dict[ObjectId, dict[str, int]]:
         """The sums over all pages of each campaign; every campaign is a key."""

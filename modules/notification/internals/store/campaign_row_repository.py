@@ -63,22 +63,27 @@ class CampaignRowRepository:
         *,
         expires_at: datetime | None,
         now: datetime,
+        add_missing: bool = True,
     ) -> list[ObjectId]:
-        """Have a row for each account, durable on a majority; returns the ids of those due now."""
+        """Have a row for each account, durable on a majority; returns the ids of those due now.
+
+        Not `add_missing`: accounts without a row get none.
+        """
         accounts = {campaign_row_id(campaign_id, account_id): account_id for account_id in account_ids}
         async with database_errors():
             found = await self._collection.find(
                 {"_id": {"$in": list(accounts)}}, _FIELDS_OF_DUE, hint=_BY_ID
             ).to_list()
         known = {row["_id"]: _is_due(row, now) for row in found}
-        rows = [
-            new_campaign_row(campaign_id, page, account_id, expires_at=expires_at, now=now)
-            for row_id, account_id in accounts.items()
-            if row_id not in known
-        ]
-        if rows:
-            await self._insert(rows)
-        return [row_id for row_id in accounts if known.get(row_id, True)]
+        missing = {row_id: account_id for row_id, account_id in accounts.items() if row_id not in known}
+        if missing and add_missing:
+            await self._insert(
+                [
+                    new_campaign_row(campaign_id, page, account_id, expires_at=expires_at, now=now)
+                    for account_id in missing.values()
+                ]
+            )
+        return [row_id for row_id in accounts if known.get(row_id, add_missing)]
 
     async def _insert(self, rows: list[Document]) -> None:
         async with database_errors():
