@@ -7,13 +7,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from modules.cli.output import wants_json
-from modules.notification.types import Campaign, CampaignState
+from modules.notification.types import Campaign
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 POLL_SECONDS = 1.0
-FINAL_STATES = frozenset({CampaignState.CANCELLED, CampaignState.COMPLETED, CampaignState.PLANNED})
 # Accounts that something is still to be done for.
 OPEN_COUNTS = frozenset({"waiting", "pending", "processing"})
 
@@ -33,7 +32,7 @@ def done_accounts(campaign: Campaign) -> int:
 
 def _show_changes(read: Callable[[], Campaign], show_campaign: Callable[[Campaign], None]) -> None:
     shown: Campaign | None = None
-    while shown is None or shown.state not in FINAL_STATES:
+    while shown is None or shown.finished_at is None:
         if shown is not None:
             time.sleep(POLL_SECONDS)
         campaign = read()
@@ -48,7 +47,7 @@ def _draw(read: Callable[[], Campaign]) -> Campaign:
         task = progress.add_task(
             campaign.state.value, total=campaign.accounts, completed=done_accounts(campaign)
         )
-        while campaign.state not in FINAL_STATES:
+        while campaign.finished_at is None:
             time.sleep(POLL_SECONDS)
             campaign = read()
             progress.update(

@@ -125,7 +125,7 @@ class CampaignService(ServiceFacade[CampaignCore]):
         return await cls._on_core(lambda core: core.control.set_rate(campaign_id, rate_per_second))
 
     @classmethod
-    async def collect_audience_async(cls, params: CollectParams) -> Collected:
+    async def collect_audience_async(cls, *, params: CollectParams) -> Collected:
         """Store up to 50 further pages of a search; a list or broadcast is complete at once.
 
         Repeated, it finds what the first one stored; the size of the audience is said once for all. Pages but
@@ -136,7 +136,7 @@ class CampaignService(ServiceFacade[CampaignCore]):
         )
 
     @classmethod
-    async def deliver_slice_async(cls, params: SliceParams, *, stopped: asyncio.Event) -> SliceReport:
+    async def deliver_slice_async(cls, *, params: SliceParams, stopped: asyncio.Event) -> SliceReport:
         """Write and send a slice's rows; ends after the chunk under way when `stopped` is set.
 
         Repeated, it sends what is still open. Raises NotFoundError without such a campaign or page.
@@ -144,7 +144,7 @@ class CampaignService(ServiceFacade[CampaignCore]):
         return await cls._on_core(lambda core: core.delivery.deliver(params, stopped))
 
     @classmethod
-    async def record_state_async(cls, params: RecordStateParams) -> None:
+    async def record_state_async(cls, *, params: RecordStateParams) -> None:
         """Record where a campaign stands; a final state stays, and leaves record and pages to retention."""
         state = CampaignState(params.state)
         await cls._on_core(
@@ -152,7 +152,7 @@ class CampaignService(ServiceFacade[CampaignCore]):
         )
 
     @classmethod
-    async def cancel_rest_async(cls, params: CampaignParams) -> dict[str, int]:
+    async def cancel_rest_async(cls, *, params: CampaignParams) -> dict[str, int]:
         """Take every pending row out of delivery and count all pages anew; returns their sums.
 
         Accounts without a row count as cancelled. Call it when no slice is under way any more.
@@ -165,7 +165,7 @@ class CampaignService(ServiceFacade[CampaignCore]):
         return await cls._on_core(lambda core: core.book.counts(campaign_id))
 
     @classmethod
-    async def plan_async(cls, params: CampaignParams) -> None:
+    async def plan_async(cls, *, params: CampaignParams) -> None:
         """Walk the audience of a dry run and end it with its plan; raises ConflictError for any other."""
         await cls._on_core(lambda core: core.stages.plan(params.campaign_id))
 

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
+from modules.notification.types import CampaignState
+
+PAUSED_STATES: Final = frozenset({CampaignState.PAUSED, CampaignState.HALTED})
+FINAL_STATES: Final = frozenset({CampaignState.CANCELLED, CampaignState.COMPLETED, CampaignState.PLANNED})
 # Every page of an audience but the last one has as many accounts.
 PAGE_ACCOUNTS = 1_000
 

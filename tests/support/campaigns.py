@@ -86,22 +86,22 @@ class CampaignRoom:
 
     def collect(self, campaign_id: str, first_page: int = 0) -> Collected:
         params = CollectParams(campaign_id=campaign_id, first_page=first_page)
-        return self.push.loop_thread.run(CampaignService.collect_audience_async(params))
+        return self.push.loop_thread.run(CampaignService.collect_audience_async(params=params))
 
     def record(self, campaign_id: str, state: str, reason: str | None = None) -> None:
         params = RecordStateParams(campaign_id=campaign_id, state=state, reason=reason)
-        self.push.loop_thread.run(CampaignService.record_state_async(params))
+        self.push.loop_thread.run(CampaignService.record_state_async(params=params))
 
     def cancel_rest(self, campaign_id: str) -> dict[str, int]:
         params = CampaignParams(campaign_id=campaign_id)
-        return self.push.loop_thread.run(CampaignService.cancel_rest_async(params))
+        return self.push.loop_thread.run(CampaignService.cancel_rest_async(params=params))
 
     def counts(self, campaign_id: str) -> dict[str, int]:
         return self.push.loop_thread.run(CampaignService.counts_async(campaign_id=campaign_id))
 
     def plan(self, campaign_id: str) -> Campaign:
         params = CampaignParams(campaign_id=campaign_id)
-        self.push.loop_thread.run(CampaignService.plan_async(params))
+        self.push.loop_thread.run(CampaignService.plan_async(params=params))
         return self.read(campaign_id)
 
     def unfinished(self) -> list[str]:

@@ -42,10 +42,10 @@ class Service:
         monkeypatch.setattr(CampaignService, "unfinished_async", self.unfinished)
         monkeypatch.setattr(CampaignService, "start_run_async", self.start_run)
 
-    async def collect(self, _: CollectParams) -> Collected:
+    async def collect(self, *, params: CollectParams) -> Collected:
         return Collected(accounts=ACCOUNTS, pages=1, complete=True)
 
-    async def deliver(self, params: SliceParams, *, stopped: asyncio.Event) -> SliceReport:
+    async def deliver(self, *, params: SliceParams, stopped: asyncio.Event) -> SliceReport:
         done = params.end
         if self.waits:
             self.begun.set()
@@ -63,7 +63,7 @@ class Service:
             latencies=[],
         )
 
-    async def record(self, params: Any) -> None:
+    async def record(self, *, params: Any) -> None:
         self.states.append(params.state)
 
     async def unfinished(self) -> list[str]:
@@ -115,7 +115,7 @@ async def test_temporal_learns_the_code_of_a_failure_only(
     service = Service()
     service.stand_in(monkeypatch)
 
-    async def refused(_: CollectParams) -> Collected:
+    async def refused(*, params: CollectParams) -> Collected:
         raise ConflictError(code="campaign_finished", reason="secret")
 
     monkeypatch.setattr(CampaignService, "collect_audience_async", refused)

@@ -17,6 +17,7 @@ from modules.notification.errors import CampaignDeferredError, CampaignKeyConfli
 from modules.notification.internals.campaign_audience import CampaignAudience
 from modules.notification.internals.campaign_params import CampaignRequest
 from modules.notification.internals.fcm_params import is_only_too_late
+from modules.notification.internals.param_rules import in_utc
 from modules.notification.internals.push_notification_writer import NewPush, new_row
 from modules.notification.internals.store.campaign_model import (
     AudienceKind,
@@ -146,15 +147,14 @@ def _new_campaign(
     """`digest` stands for a list's ids."""
     row = new_row(NewPush(account_id="", params=request.params, priority=Priority.NORMAL), now)
     row.broadcast = _broadcast(request.audience)
-    expires_at, rollout = request.expires_at, request.rollout
+    rollout = request.rollout
     campaign = CampaignModel(
         id=campaign_id,
         campaign_key=request.campaign_key,
         fingerprint="",
         audience=_audience_model(request.audience),
         content=content_of(row),
-        # A time without a zone is this host's local time, as Python's own datetime has it.
-        expires_at=expires_at.astimezone() if expires_at and expires_at.tzinfo is None else expires_at,
+        expires_at=in_utc(request.expires_at),
         rate_per_second=request.rate_per_second,
         rollout=None if rollout is None else RolloutModel.model_validate(asdict(rollout)),
         dry_run=request.dry_run,

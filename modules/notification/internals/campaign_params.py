@@ -23,7 +23,6 @@ from modules.notification.types import (
     TopicCondition,
 )
 
-MAX_KEY_LENGTH = 255
 MAX_STEPS = 50
 MAX_CRITERIA = 100
 MAX_NUMBER = 1e9
@@ -46,7 +45,7 @@ class CampaignRequest:
     def validate(self, *, now: datetime) -> None:
         """Raise InvalidInputError with all that is wrong at `now`."""
         problems = ProblemList()
-        _check_key(self.campaign_key, problems)
+        problems.key(self.campaign_key, "campaign_key")
         _check_audience(self.audience, problems)
         self._check_content(now, problems)
         problems.extend(rate_problems(self.rate_per_second))
@@ -86,12 +85,6 @@ def rate_problems(rate_per_second: object) -> list[Problem]:
     if rate_per_second is None or _is_above_0(rate_per_second, least=SLOWEST_PER_SECOND):
         return []
     return [Problem("invalid_rate", "rate_per_second", f"must be a number, at least {SLOWEST_PER_SECOND}")]
-
-
-def _check_key(key: object, problems: ProblemList) -> None:
-    if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY_LENGTH or not key.isprintable():
-        reason = f"must be 1 to {MAX_KEY_LENGTH} printable characters"
-        problems.add("invalid_campaign_key", "campaign_key", reason)
 
 
 def _check_audience(audience: object, problems: ProblemList) -> None:

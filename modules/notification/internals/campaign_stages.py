@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from modules.application.errors import ConflictError
 from modules.application.mongo_database import DatabaseClock
-from modules.notification.campaign_types import Collected, RolloutParams
+from modules.notification.campaign_types import PAUSED_STATES, Collected, RolloutParams
 from modules.notification.internals.campaign_audience import CampaignAudience
 from modules.notification.internals.campaign_book import CampaignBook, campaign_id_of
 from modules.notification.internals.campaign_control import refuse_uncontrollable
@@ -23,7 +23,6 @@ from modules.notification.internals.store.campaign_row_repository import (
 )
 from modules.notification.types import CampaignState
 
-_PAUSES = (CampaignState.PAUSED, CampaignState.HALTED)
 # A row's next moment can have passed before whoever holds it has written.
 LOOK_AGAIN_SECONDS = 0.5
 
@@ -118,7 +117,7 @@ def _collected(campaign: CampaignModel, accounts: int, pages: int, *, complete: 
         complete=complete,
         rollout=_rollout_params(campaign.rollout, accounts) if complete else None,
         rate_per_second=campaign.rate_per_second,
-        paused=campaign.state in _PAUSES,
+        paused=campaign.state in PAUSED_STATES,
         pause_reason=campaign.reason if campaign.state is CampaignState.HALTED else None,
     )
 

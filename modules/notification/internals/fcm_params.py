@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -82,7 +82,7 @@ class FCMParams:
         problems.refuse()
 
 
-def is_only_too_late(problems: Sequence[Problem]) -> bool:
+def is_only_too_late(problems: Iterable[Problem]) -> bool:
     """True when nothing is wrong but that `expires_at` is past, which a repeated request may be."""
     return [problem.code for problem in problems] == [EXPIRED]
 

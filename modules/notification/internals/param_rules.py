@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -10,6 +11,7 @@ from modules.application.errors import InvalidInputError, Problem
 
 MAX_URL_LENGTH = 2048
 MAX_NAME_LENGTH = 256
+MAX_KEY_LENGTH = 255
 
 _SHOWN_KEY_LENGTH = 64
 _SPACES_AND_CONTROLS = re.compile(r"[\s\x00-\x1f\x7f]")
@@ -20,6 +22,9 @@ class ProblemList:
 
     def __init__(self) -> None:
         self._problems: list[Problem] = []
+
+    def __iter__(self) -> Iterator[Problem]:
+        return iter(self._problems)
 
     def __bool__(self) -> bool:
         return bool(self._problems)
@@ -104,6 +109,11 @@ class ProblemList:
             return None
         return value
 
+    def key(self, value: object, field: str) -> None:
+        """A name that the caller gives to a request, to find it again."""
+        if not isinstance(value, str) or not 1 <= len(value) <= MAX_KEY_LENGTH or not value.isprintable():
+            self.add(f"invalid_{field}", field, f"must be 1 to {MAX_KEY_LENGTH} printable characters")
+
     def limit(self, value: object, *, most: int) -> None:
         """How many a listing is to have: 1 to `most`."""
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
@@ -117,10 +127,15 @@ class ProblemList:
             self.add("invalid_type", field, "must be a datetime")
             return None
         try:
-            return value.astimezone(UTC)
+            return in_utc(value)
         except (OverflowError, ValueError, OSError):
             self.add("invalid_value", field, "is outside the time this host can reckon with")
             return None
+
+
+def in_utc(moment: datetime | None) -> datetime | None:
+    """A time that was found good; one without a zone is this host's local time."""
+    return None if moment is None else moment.astimezone(UTC)
 
 
 def is_encodable(text: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from modules.account.types import account_id_problems
 from modules.application.errors import ConfigurationError, InvalidInputError, Problem, UnavailableError
@@ -15,7 +15,7 @@ from modules.notification.errors import (
 )
 from modules.notification.internals.fcm_params import FCMParams, is_only_too_late
 from modules.notification.internals.outcome_board import OutcomeBoard
-from modules.notification.internals.param_rules import ProblemList
+from modules.notification.internals.param_rules import ProblemList, in_utc
 from modules.notification.internals.push_notification_reader import (
     PushNotificationReader,
     row_id_of,
@@ -32,7 +32,6 @@ from modules.notification.types import (
 )
 from modules.preference.types import category_problems
 
-MAX_KEY_LENGTH = 255
 MAX_LIST_LIMIT = 500
 
 
@@ -78,25 +77,26 @@ class PushSender:
         correlation_id: str | None,
     ) -> str:
         """See NotificationService.send_push_for_account."""
-        problems = account_id_problems(account_id, field="account_id")
-        problems += _key_problems(idempotency_key, "idempotency_key")
-        problems += _key_problems(correlation_id, "correlation_id")
-        problems += await self._content_problems(params, immediate=immediate, expires_at=expires_at)
+        problems = ProblemList()
+        problems.extend(account_id_problems(account_id, field="account_id"))
+        for field, key in (("idempotency_key", idempotency_key), ("correlation_id", correlation_id)):
+            if key is not None:
+                problems.key(key, field)
+        problems.extend(await self._content_problems(params, immediate=immediate, expires_at=expires_at))
         too_late = is_only_too_late(problems)
-        if problems and not too_late:
-            raise InvalidInputError(problems)
+        if not too_late:
+            problems.refuse()
         push = NewPush(
             account_id=account_id,
             params=params,
             priority=Priority.IMMEDIATE if immediate else Priority.NORMAL,
-            # A time without a zone is this host's local time, as Python's own datetime has it.
-            expires_at=expires_at.astimezone() if expires_at and expires_at.tzinfo is None else expires_at,
+            expires_at=in_utc(expires_at),
             idempotency_key=idempotency_key,
             correlation_id=correlation_id,
         )
         row = await (self._writer.find_repeated(push) if too_late else self._writer.create(push))
         if row is None:
-            raise InvalidInputError(problems)
+            raise InvalidInputError(list(problems))
         if immediate and row.active and row.status in (Status.PENDING, Status.PROCESSING):
             await self._deliver_now(row)
         return str(row.id)
@@ -148,12 +148,3 @@ class PushSender:
         if row.active and not cancelled:
             raise PushNotificationNotCancellableError(row.status.value)
         return to_public(row)
-
-
-def _key_problems(value: Any, field: str) -> list[Problem]:
-    if value is None:
-        return []
-    if not isinstance(value, str) or not 1 <= len(value) <= MAX_KEY_LENGTH or not value.isprintable():
-        reason = f"must be 1 to {MAX_KEY_LENGTH} printable characters"
-        return [Problem(f"invalid_{field}", field, reason)]
-    return []

@@ -49,13 +49,13 @@ class CampaignActivities:
     async def plan(self, params: CampaignParams) -> None:
         """Walk the audience and write what would be sent into the campaign's record."""
         async with heartbeating():
-            await without_content(CampaignService.plan_async(params))
+            await without_content(CampaignService.plan_async(params=params))
 
     @activity.defn(name=COLLECT_ACTIVITY)
     async def collect(self, params: CollectParams) -> Collected:
         """Store the audience's next pages."""
         async with heartbeating():
-            return await without_content(CampaignService.collect_audience_async(params))
+            return await without_content(CampaignService.collect_audience_async(params=params))
 
     @activity.defn(name=SLICE_ACTIVITY)
     async def deliver_slice(self, params: SliceParams) -> SliceReport:
@@ -63,7 +63,7 @@ class CampaignActivities:
         stopped = asyncio.Event()
         async with heartbeating():
             return await _stopping(
-                without_content(CampaignService.deliver_slice_async(params, stopped=stopped)),
+                without_content(CampaignService.deliver_slice_async(params=params, stopped=stopped)),
                 stopped,
             )
 
@@ -71,12 +71,12 @@ class CampaignActivities:
     async def cancel_rest(self, params: CampaignParams) -> dict[str, int]:
         """Take what was not sent out of delivery; returns the campaign's final counts."""
         async with heartbeating():
-            return await without_content(CampaignService.cancel_rest_async(params))
+            return await without_content(CampaignService.cancel_rest_async(params=params))
 
     @activity.defn(name=RECORD_ACTIVITY)
     async def record_state(self, params: RecordStateParams) -> None:
         async with heartbeating():
-            await without_content(CampaignService.record_state_async(params))
+            await without_content(CampaignService.record_state_async(params=params))
 
     @activity.defn(name=RESTART_ACTIVITY)
     async def restart(self) -> int:

@@ -15,6 +15,8 @@ from temporalio.exceptions import ActivityError, ApplicationError
 with workflow.unsafe.imports_passed_through():
     from modules.application.worker import Lane, WorkerStart
     from modules.notification.campaign_types import (
+        FINAL_STATES,
+        PAUSED_STATES,
         CampaignParams,
         CampaignProgress,
         CampaignRunParams,
@@ -54,8 +56,6 @@ ACTIVITY_TIMEOUT = timedelta(minutes=30)
 GIVE_UP_AFTER = timedelta(days=7)
 RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
 DETAILS_SECONDS = 5.0
-PAUSES = (CampaignState.PAUSED, CampaignState.HALTED)
-ENDS = (CampaignState.CANCELLED, CampaignState.COMPLETED, CampaignState.PLANNED)
 
 
 @dataclass(slots=True)
@@ -108,7 +108,7 @@ class CampaignWorker:
         if params.dry_run:
             await self._execute(PLAN_ACTIVITY, CampaignParams(campaign_id=params.campaign_id), type(None))
             return {}
-        while self._recorded not in ENDS:
+        while self._recorded not in FINAL_STATES:
             await self._go_on()
         await workflow.wait_condition(workflow.all_handlers_finished)
         return self._course.counts
@@ -116,7 +116,7 @@ class CampaignWorker:
     @workflow.update
     async def pause(self) -> None:
         """Stop; returns once nothing is being sent. One that was stopped before stays as it was."""
-        if self._state not in PAUSES:
+        if self._state not in PAUSED_STATES:
             self._want(CampaignState.PAUSED)
         await self._recorded_as_wanted()
 
@@ -127,7 +127,7 @@ class CampaignWorker:
     @workflow.update
     async def resume(self) -> None:
         """Go on after a pause or a halt; what the step has seen so far is judged no more."""
-        if self._state in PAUSES:
+        if self._state in PAUSED_STATES:
             self._course = cleared(self._course)
         # A run that has just begun may not have read yet that its record says paused.
         self._recorded = None
@@ -188,7 +188,7 @@ class CampaignWorker:
         return [each.part for each in self._under_way]
 
     def _refuse_ended(self) -> None:
-        if self._state in ENDS:
+        if self._state in FINAL_STATES:
             raise ApplicationError(f"the campaign is {self._state.value}", type="campaign_ended")
 
     def _want(self, state: CampaignState) -> None:
@@ -222,7 +222,7 @@ class CampaignWorker:
 
     @property
     def _stops(self) -> bool:
-        return self._state in (*PAUSES, *ENDS)
+        return self._state in PAUSED_STATES | FINAL_STATES
 
     @property
     def _is_full(self) -> bool:
@@ -368,7 +368,7 @@ class CampaignWorker:
         )
         if self._changed or self._under_way or not workflow.all_handlers_finished():
             return
-        paused = self._state in PAUSES
+        paused = self._state in PAUSED_STATES
         workflow.continue_as_new(replace(self._course, paused=paused, pause_reason=self._reason))
 
     async def _execute(self, activity: str, params: Any, result_type: type[Any]) -> Any:

@@ -139,7 +139,7 @@ class TestByCalls:
         campaign_id = room.send(DeviceQuery())
         for first_page in (0, 2):
             params = CollectParams(campaign_id=campaign_id, first_page=first_page)
-            calls = [CampaignService.collect_audience_async(params) for _ in range(8)]
+            calls = [CampaignService.collect_audience_async(params=params) for _ in range(8)]
             assert len({call.pages for call in await asyncio.gather(*calls)}) == 1
         assert [name for page in room.stored_pages(campaign_id) for name in page] == names(3_500)
         assert room.read(campaign_id).accounts == 3_500

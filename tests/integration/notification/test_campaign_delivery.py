@@ -47,7 +47,7 @@ def deliver(
     stopped: asyncio.Event | None = None,
 ) -> SliceReport:
     params = SliceParams(campaign_id=campaign_id, page=page, start=start, end=end, rate_per_second=rate)
-    work = CampaignService.deliver_slice_async(params, stopped=stopped or asyncio.Event())
+    work = CampaignService.deliver_slice_async(params=params, stopped=stopped or asyncio.Event())
     return room.push.loop_thread.run(work)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from modules.cli import campaign_watch, output
 from modules.cli.campaign_watch import done_accounts, watch
+from modules.notification.campaign_types import FINAL_STATES
 from modules.notification.types import Campaign, CampaignState
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -28,7 +29,7 @@ def make_campaign(state: CampaignState = CampaignState.RUNNING, **counts: int) -
         expires_at=None,
         created_at=NOW,
         updated_at=NOW,
-        finished_at=None,
+        finished_at=NOW if state in FINAL_STATES else None,
         plan=None,
         title="t",
     )

@@ -12,10 +12,10 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
 from modules.application.repository import Document, Repository, database_errors
+from modules.notification.campaign_types import FINAL_STATES
 from modules.notification.errors import CampaignNotFoundError
 from modules.notification.internals.store.campaign_model import (
     CAMPAIGN_SCHEMA_VERSION,
-    FINAL_STATES,
     CampaignModel,
     PlanModel,
 )
