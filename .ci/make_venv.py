@@ -15,6 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements-dev.lock"
 PROJECT = ROOT / "pyproject.toml"
+# Where pip leaves what it had unpacked when it is killed; TMPDIR of the Makefile.
+SCRATCH = ROOT / ".local" / "tmp"
 
 
 def main() -> None:
@@ -39,6 +41,8 @@ def make(folder: Path) -> None:
     if found == wanted and runs(folder):
         return
     started = time.monotonic()
+    for leftover in SCRATCH.glob("pip-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
     stamp.unlink(missing_ok=True)
     same_packages = all(found.get(key) == wanted[key] for key in ("interpreter", "folder", "lock"))
     if not (same_packages and runs(folder)):
@@ -55,6 +59,8 @@ def make(folder: Path) -> None:
 
 def pip(folder: Path, *arguments: str) -> None:
     command = [str(folder / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
+    if not sys.stdout.isatty():
+        command += ["--progress-bar", "off"]
     if subprocess.run([*command, *arguments], cwd=ROOT, check=False).returncode:  # noqa: S603
         sys.exit("make: pip failed, its reason stands above: check the network or the mirror and run again")
 

@@ -21,10 +21,12 @@ def main(interruption: Interruption) -> tuple[int, dict[str, Any]]:
     screen = Screen()
     demo = None
     try:
-        params = DemoParams.of(os.environ)
         screen.step("Loading")
         from demo.demo import Demo  # noqa: PLC0415
+        from modules.local_stack.local_stack_service import LocalStackService  # noqa: PLC0415
 
+        LocalStackService.forget_sourced(os.environ)
+        params = DemoParams.of(os.environ)
         demo = Demo(params, screen)
         result = demo.run()
         summary = {

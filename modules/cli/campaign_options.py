@@ -6,11 +6,12 @@ import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from modules.account.types import account_id_problems
 from modules.application.app_ids import DEFAULT_APP_ID
 from modules.application.errors import InvalidInputError, Problem
 from modules.cli.exit_codes import UsageProblemsError
@@ -100,7 +101,7 @@ class AudienceOptions:
 def read_account_ids(file: BinaryIO) -> Iterator[str]:
     """One id a line, as it is asked for; empty lines are passed over.
 
-    Raises InvalidInputError naming the line that is no UTF-8.
+    Raises InvalidInputError naming the line that is no UTF-8 or no account id.
     """
     for number, line in enumerate(file, start=1):
         try:
@@ -110,6 +111,8 @@ def read_account_ids(file: BinaryIO) -> Iterator[str]:
             raise InvalidInputError([problem]) from None
         account_id = text.rstrip("\r\n")
         if account_id:
+            for wrong in account_id_problems(account_id, field="accounts_file"):
+                raise InvalidInputError([replace(wrong, reason=f"line {number} {wrong.reason}")])
             yield account_id
 
 

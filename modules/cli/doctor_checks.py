@@ -41,7 +41,7 @@ def examine() -> list[Finding]:
         settings = quiet(ConfigService.load())
     except ConfigurationError as error:
         remedy = "mend the variable or the file under config/; the other checks need the settings"
-        return [Finding(check="settings", ok=False, detail=error.reason, remedy=remedy)]
+        return [Finding(check="settings", ok=False, detail=f"{error.field}: {error.reason}", remedy=remedy)]
     LoggerService.configure(settings.logging)
     loop_thread = EventLoopThread()
     try:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
@@ -93,6 +94,8 @@ def send(
         {
             "notification_id": notification_id,
             "status": sent.status,
+            "error_type": sent.error_type,
+            "error_message": sent.error_message,
             "accepted_by_devices": sum(device.message_id is not None for device in sent.devices),
             "devices_tried": len(sent.devices),
             "expires_at": sent.expires_at,
@@ -124,9 +127,7 @@ def list_notifications(
     documents = [_summary(each) for each in found]
     show(
         {"account_id": account, "notifications": documents},
-        lambda console: print_table(
-            console, _LIST_COLUMNS, ([document[name] for name in _LIST_COLUMNS] for document in documents)
-        ),
+        lambda console: print_table(console, _LIST_COLUMNS, map(_listed, documents)),
     )
 
 
@@ -153,6 +154,12 @@ def scan(_json: JsonOption = False) -> None:
             hint = "does a `notifications worker` run, and was `notifications bootstrap` run once?"
             raise UnavailableError(code=error.code, reason=f"{error.reason}; {hint}") from error
     show_fields(asdict(counts))
+
+
+def _listed(document: Mapping[str, object]) -> list[object]:
+    """A line of the list; a row that was cancelled stays `pending`, which alone would mislead."""
+    cancelled = {} if document["active"] else {"status": f"{document['status']}, cancelled"}
+    return [{**document, **cancelled}[name] for name in _LIST_COLUMNS]
 
 
 def _summary(notification: PushNotification) -> dict[str, object]:

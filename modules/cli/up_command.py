@@ -42,6 +42,8 @@ def up(
     from modules.local_stack.local_stack_service import LocalStackService
     from modules.local_stack.types import STABLE_PORTS, LocalStackParams
 
+    if forgotten := LocalStackService.forget_sourced(os.environ):
+        note(f"left aside, as an earlier start of this command set them: {', '.join(forgotten)}")
     params = LocalStackParams(
         folder=folder.resolve(),
         keep_data=True,
@@ -53,7 +55,7 @@ def up(
         environment = stack.environment()
         settings = ConfigService.load({**os.environ, **environment})
         with serving(settings, signals):
-            file = _write_environment(stack.folder / ENVIRONMENT_FILE, environment)
+            file = _write_script(stack.folder / ENVIRONMENT_FILE, stack.shell_script())
             signals.ready()
             try:
                 _announce(environment, file)
@@ -86,11 +88,11 @@ def _announce(environment: Mapping[str, str], file: Path) -> None:
     show(document, for_people)
 
 
-def _write_environment(path: Path, environment: Mapping[str, str]) -> Path:
+def _write_script(path: Path, script: str) -> Path:
     """The file to `source`; its owner's alone, an address can hold a password."""
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)
-    path.write_text("".join(f"export {name}={shlex.quote(text)}\n" for name, text in environment.items()))
+    path.write_text(script)
     return path
 
 

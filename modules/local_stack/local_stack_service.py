@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,6 +13,7 @@ from modules.local_stack.internals.free_ports import LOOPBACK, PortChooser
 from modules.local_stack.internals.mongodb_server import find_mongod, mongodb_uri
 from modules.local_stack.internals.server_launcher import ServerLauncher
 from modules.local_stack.internals.simulator_server import simulator_address
+from modules.local_stack.internals.sourced_environment import as_shell_script, forget_sourced
 from modules.local_stack.internals.stack_folder import StackFolder
 from modules.local_stack.internals.stack_plans import plan_servers
 from modules.local_stack.internals.store.replica_set import check_reachable
@@ -81,6 +82,10 @@ class LocalStack:
         """The variables that point a child process at these servers."""
         return dict(self._environment)
 
+    def shell_script(self) -> str:
+        """What a shell sources to use these servers: the variables, and `notifications` on its PATH."""
+        return as_shell_script(self._environment)
+
     def stop(self) -> None:
         """Stop what was started; returns when no process of it is left. The second time nothing happens."""
         if self._stopped:
@@ -109,6 +114,11 @@ class LocalStack:
 
 class LocalStackService:
     """Local servers for development, tests and benchmarks; never for production."""
+
+    @staticmethod
+    def forget_sourced(environment: MutableMapping[str, str]) -> list[str]:
+        """Remove what a sourced `LocalStack.shell_script` has set; returns the names."""
+        return forget_sourced(environment)
 
     @staticmethod
     def start(params: LocalStackParams) -> LocalStack:

@@ -65,18 +65,30 @@ class StackFolder:
             self._lock = None
 
     def wipe_data(self) -> None:
+        """Remove what servers have kept here; files of something else stay."""
         with _folder_errors(self.path):
-            shutil.rmtree(self.path / "data", ignore_errors=True)
+            for stamp in (*self.path.glob("data/*.begun"), *self.path.glob("data/*.complete")):
+                shutil.rmtree(stamp.with_suffix(""), ignore_errors=True)
+                stamp.unlink(missing_ok=True)
+        with suppress(OSError):
+            (self.path / "data").rmdir()
 
     def data(self, name: str) -> Path:
         """The folder where the server of this name keeps its data; made when missing.
 
         A server that was killed in its first start can leave data that it will not start with (Temporal: half
-        a schema). So data that was never complete is removed.
+        a schema). So data that was begun here and never complete is removed. Raises StackFolderError where
+        there are files of something else.
         """
+        folder, begun = self.path / "data" / name, self._stamp(name, "begun")
         if not self._stamp(name).exists():
             with _folder_errors(self.path):
-                shutil.rmtree(self.path / "data" / name, ignore_errors=True)
+                if not begun.exists() and folder.is_dir() and any(folder.iterdir()):
+                    raise StackFolderError(f"{folder} holds files of something else: name another folder")
+                shutil.rmtree(folder, ignore_errors=True)
+        self._make("data")
+        with _folder_errors(self.path):
+            begun.touch()
         return self._make("data", name)
 
     def mark_complete(self, name: str, version: str) -> None:
@@ -128,8 +140,8 @@ class StackFolder:
         if not wait_until(gone, timeout_seconds=GONE_TIMEOUT_SECONDS):
             raise StackInUseError(f"processes of an earlier run in {self.path} do not end: end them by hand")
 
-    def _stamp(self, name: str) -> Path:
-        return self.path / "data" / f"{name}.complete"
+    def _stamp(self, name: str, stage: str = "complete") -> Path:
+        return self.path / "data" / f"{name}.{stage}"
 
     def _make(self, *parts: str) -> Path:
         folder = self.path.joinpath(*parts)

@@ -245,11 +245,13 @@ class CampaignWorker:
                 self._course = reported(self._course, each.part, report, now)
 
     def _judge(self) -> None:
-        if self._state is not CampaignState.RUNNING or self._course.accounts is None:
+        if self._state not in (CampaignState.RUNNING, CampaignState.PAUSED) or self._course.accounts is None:
             return
         if is_complete(self._course, self._parts):
             self._course = advanced(self._course, self._parts)
             self._state = CampaignState.COMPLETED
+            return
+        if self._state is CampaignState.PAUSED:
             return
         reason = halt_reason(self._course, self._parts)
         if reason is None:

@@ -152,6 +152,7 @@ def test_data_of_another_temporal_is_refused_with_what_to_do(tmp_path: Path) -> 
 def test_data_of_a_first_start_that_was_cut_short_is_not_kept(tmp_path: Path) -> None:
     half_made = tmp_path / "data" / "temporal" / "temporal.db"
     half_made.parent.mkdir(parents=True)
+    (tmp_path / "data" / "temporal.begun").touch()
     with sqlite3.connect(half_made) as database:
         database.execute("CREATE TABLE executions (shard_id INTEGER)")
     database.close()

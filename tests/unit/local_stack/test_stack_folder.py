@@ -97,3 +97,27 @@ def test_wiping_the_data_leaves_logs_and_state(tmp_path: Path) -> None:
     assert (tmp_path / "logs" / "mongodb.log").read_text() == "line"
     assert (tmp_path / "state.json").exists()
     folder.close()
+
+
+def test_files_of_something_else_are_neither_used_nor_removed(tmp_path: Path) -> None:
+    precious = tmp_path / "data" / "mongodb" / "precious.txt"
+    precious.parent.mkdir(parents=True)
+    precious.write_text("mine")
+    folder = StackFolder(tmp_path)
+    with pytest.raises(StackFolderError) as refused:
+        folder.data("mongodb")
+    assert str(precious.parent) in refused.value.reason
+    folder.wipe_data()
+    assert precious.read_text() == "mine"
+
+
+def test_data_that_was_begun_and_never_complete_is_removed(tmp_path: Path) -> None:
+    folder = StackFolder(tmp_path)
+    half = folder.data("mongodb") / "half"
+    half.write_text("")
+    assert not any(folder.data("mongodb").iterdir())
+    (folder.data("mongodb") / "whole").write_text("")
+    folder.mark_complete("mongodb", "1")
+    assert [path.name for path in folder.data("mongodb").iterdir()] == ["whole"]
+    folder.wipe_data()
+    assert not (tmp_path / "data").exists()
