@@ -92,6 +92,10 @@ class ScriptedCampaign:
         """How many accounts were sent to."""
         return sum(len(places) for places in self.delivered.values())
 
+    @property
+    def reached_everybody_once(self) -> bool:
+        return self.reached == self.accounts and self.repeated == 0
+
     async def _tell(self) -> None:
         async with self.news:
             self.news.notify_all()
