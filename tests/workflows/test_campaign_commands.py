@@ -142,6 +142,18 @@ async def test_a_cancel_that_is_under_way_can_be_repeated(runs: WorkflowRuns) ->
     assert campaign.states[-2:] == ["paused", "cancelled"]
 
 
+async def test_a_resume_that_is_under_way_can_be_repeated(runs: WorkflowRuns) -> None:
+    campaign, params = ScriptedCampaign(accounts=10, paused=True), make_campaign()
+    handle = await runs.start(CampaignWorker, params)
+    both = [
+        asyncio.create_task(runs.runtime.update(CampaignWorker, params, "resume", None)) for _ in range(2)
+    ]
+    async with runs.serving(*campaign.all(), lane=Lane.BULK):
+        await asyncio.gather(*both)
+        await handle.result()
+    assert campaign.states[-1] == "completed"
+
+
 async def test_a_pause_after_which_nothing_is_left_completes_it(runs: WorkflowRuns) -> None:
     campaign, params = ScriptedCampaign(accounts=1, stops_halfway=False), make_campaign()
     campaign.gate.clear()

@@ -97,7 +97,7 @@ class CampaignWorker:
         if params.accounts is None:
             self._recorded = CampaignState.COLLECTING
         self._changed = False
-        self._commands = 0
+        self._told: CampaignState | None = None
         self._rate_was_told = False
         self._restart_slices = False
         self._details_at = -math.inf
@@ -192,14 +192,14 @@ class CampaignWorker:
             raise ApplicationError(f"the campaign is {self._state.value}", type="campaign_ended")
 
     def _want(self, state: CampaignState) -> None:
-        self._state, self._reason, self._changed = state, None, True
-        self._commands += 1
+        self._state = self._told = state
+        self._reason, self._changed = None, True
 
     async def _recorded_as_wanted(self) -> None:
         """Return once the record says what is wanted; raises ApplicationError when another command came."""
-        number = self._commands
-        await workflow.wait_condition(lambda: self._commands != number or self._recorded is self._wanted)
-        if self._commands != number:
+        told = self._told
+        await workflow.wait_condition(lambda: self._told is not told or self._recorded is self._wanted)
+        if self._told is not told:
             raise ApplicationError("another command came before it was done", type="campaign_overtaken")
 
     async def _go_on(self) -> None:
@@ -306,7 +306,7 @@ class CampaignWorker:
         """Take over what the record says of rate and pause, unless an update has said otherwise meanwhile."""
         if before.rate_per_second is None and not self._rate_was_told:
             self._course = replace(self._course, rate_per_second=collected.rate_per_second)
-        if collected.paused and not self._commands:
+        if collected.paused and self._told is None:
             self._state = CampaignState.HALTED if collected.pause_reason else CampaignState.PAUSED
             self._reason = collected.pause_reason
 
