@@ -14,6 +14,8 @@ DEVICES = 5
 SENDS = ACCOUNTS * DEVICES
 GOAWAY_EVERY = 7
 LANE_REQUESTS = 20
+# A device whose streams are left unread five times over is given up; with few at once none comes near that.
+REQUESTS_AT_ONCE = 10
 
 
 @pytest.mark.parametrize("effect", ["lost_response", "lost_connection"])
@@ -39,6 +41,7 @@ def test_fault_24_answer_lost_after_acceptance(
     room.assert_invariant()
 
 
+@pytest.mark.parametrize("room", [{"FCM_MAX_CONCURRENT_REQUESTS": REQUESTS_AT_ONCE}], indirect=True)
 @pytest.mark.parametrize("fault", ["goaway", "goaway_unprocessed", "reset"])
 def test_fault_28_connection_closed_in_the_middle(room: FaultRoom, fault: str) -> None:
     """Only what the server had not read is sent again: every device accepts each row once."""
@@ -63,7 +66,7 @@ def test_fault_28_connection_closed_in_the_middle(room: FaultRoom, fault: str) -
     audit = room.audit()
     assert (len(audit), set(accepted_by_target(audit).values())) == (SENDS, {1})
     assert {row["status"] for row in room.rows()} == {"sent"}
-    assert unknown_sends(room.rows()) == 0
+    assert [row["events"] for row in room.rows() if unknown_sends([row])] == []
     room.assert_invariant()
 
 
