@@ -67,6 +67,20 @@ class StoreError(ServiceError):
         super().__init__(code="store_refused", reason=f"MongoDB refused the operation ({server_code})")
 
 
+class UnreadableRecordError(ServiceError):
+    """A stored record is not what this version of the service writes; `fields` are the ones that differ.
+
+    The next version, or the one before, may be able to read it.
+    """
+
+    def __init__(self, fields: Sequence[str]) -> None:
+        names = ", ".join(fields)
+        super().__init__(
+            code="record_unreadable", reason=f"this version cannot read the stored record ({names})"
+        )
+        self.fields = tuple(fields)
+
+
 class ApplicationClosedError(ServiceError):
     """A call came while the application was being closed in this process, or was cut off by that."""
 

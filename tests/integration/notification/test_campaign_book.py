@@ -9,9 +9,15 @@ from typing import Any
 import pytest
 from bson import ObjectId
 from pymongo.errors import OperationFailure
+from structlog.testing import capture_logs
 
 from modules.account.account_service import AccountService
-from modules.application.errors import ConflictError, InvalidInputError, NotFoundError
+from modules.application.errors import (
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    UnreadableRecordError,
+)
 from modules.device_token.types import Platform
 from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.campaign_service import CampaignService
@@ -80,6 +86,25 @@ class TestCounts:
         assert [campaign.counts for campaign in listed] == [{"waiting": 2}, {"sent": 2}]
         [oldest] = CampaignService.list_campaigns(before=listed[-1].created_at)
         assert oldest.id == ids[0]
+
+    def test_one_of_another_version_is_refused_by_name_and_left_out_of_listings(
+        self, room: CampaignRoom
+    ) -> None:
+        ids = [room.send(key=f"key-{number}") for number in range(3)]
+        room.campaigns.update_one({"_id": ObjectId(ids[1])}, {"$set": {"added_later": "a secret"}})
+        with capture_logs() as logs:
+            assert [campaign.id for campaign in CampaignService.list_campaigns()] == [ids[2], ids[0]]
+        [entry] = logs
+        assert (entry["action"], entry["id"], entry["fields"]) == (
+            "campaign.unreadable",
+            ids[1],
+            ("added_later",),
+        )
+        with pytest.raises(UnreadableRecordError) as refused:
+            CampaignService.get_campaign(campaign_id=ids[1])
+        assert str(refused.value) == (
+            "record_unreadable: this version cannot read the stored record (added_later)"
+        )
 
     @pytest.mark.parametrize(
         "over",

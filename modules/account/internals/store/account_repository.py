@@ -9,6 +9,7 @@ from pymongo import ReturnDocument
 
 from modules.account.internals.store.account_model import AccountModel
 from modules.account.types import ACCOUNT_ID_MAX_LENGTH, MAX_TAGS, Account
+from modules.application.records import read_record
 from modules.application.repository import Document, Repository, database_errors
 
 
@@ -54,12 +55,12 @@ class AccountRepository(Repository):
             document = await self._collection.find_one_and_update(
                 {"_id": account_id}, update, upsert=True, return_document=ReturnDocument.AFTER
             )
-        return AccountModel.model_validate(document).to_account()
+        return read_record(AccountModel, document).to_account()
 
     async def find(self, account_id: str) -> Account | None:
         async with database_errors():
             document = await self._collection.find_one({"_id": account_id})
-        return None if document is None else AccountModel.model_validate(document).to_account()
+        return None if document is None else read_record(AccountModel, document).to_account()
 
     async def matching(
         self, account_ids: Collection[str], *, locales: Collection[str], tags: Collection[str]

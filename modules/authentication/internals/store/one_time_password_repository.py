@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from pymongo import ASCENDING, IndexModel, ReturnDocument
 
+from modules.application.records import read_record
 from modules.application.repository import Repository, database_errors
 from modules.authentication.internals.store.one_time_password_model import OneTimePasswordModel
 
@@ -110,7 +111,7 @@ class OneTimePasswordRepository(Repository):
                 upsert=True,
                 return_document=ReturnDocument.AFTER,
             )
-        return OneTimePasswordModel.model_validate(document).expires_at
+        return read_record(OneTimePasswordModel, document).expires_at
 
     async def take_attempt(self, *, account_id: str, purpose: str) -> Attempt | None:
         """Pay for one attempt before the code is looked at; None when there is none to be had."""
@@ -124,7 +125,7 @@ class OneTimePasswordRepository(Repository):
             document = await self._collection.find_one_and_update(wanted, {"$inc": {"attempts_left": -1}})
         if document is None:
             return None
-        model = OneTimePasswordModel.model_validate(document)
+        model = read_record(OneTimePasswordModel, document)
         if model.salt is None or model.code_hash is None:
             return None
         return Attempt(ticket_id=model.ticket_id, salt=model.salt, code_hash=model.code_hash)

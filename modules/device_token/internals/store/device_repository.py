@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 
+from modules.application.records import read_record
 from modules.application.repository import Document, Repository, database_errors
 from modules.device_token.internals.device_params import DeviceRegistration
 from modules.device_token.internals.store.device_model import DeviceModel
@@ -215,4 +216,4 @@ def _matching(criteria: DeviceCriteria) -> Document:
 
 
 def _device(document: Mapping[str, Any] | None) -> Device:
-    return DeviceModel.model_validate(document).to_device()
+    return read_record(DeviceModel, document).to_device()

@@ -11,6 +11,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
+from modules.application.records import read_record, readable_records
 from modules.application.repository import Document, Repository, database_errors
 from modules.notification.campaign_types import FINAL_STATES
 from modules.notification.errors import CampaignNotFoundError
@@ -109,19 +110,20 @@ class CampaignRepository(Repository):
             document = await self._collection.find_one({"_id": campaign_id})
         if document is None:
             raise CampaignNotFoundError
-        return CampaignModel.model_validate(document)
+        return read_record(CampaignModel, document)
 
     async def find_by_key(self, campaign_key: str) -> CampaignModel | None:
         async with database_errors():
             document = await self._collection.find_one({"campaign_key": campaign_key})
-        return None if document is None else CampaignModel.model_validate(document)
+        return None if document is None else read_record(CampaignModel, document)
 
     async def newest(self, *, limit: int, before: datetime | None) -> list[CampaignModel]:
         """Campaigns created before `before`, newest first."""
         wanted: Document = {} if before is None else {"created_at": {"$lt": before}}
         cursor = self._collection.find(wanted).sort("created_at", DESCENDING).limit(limit)
         async with database_errors():
-            return [CampaignModel.model_validate(document) for document in await cursor.to_list()]
+            documents = await cursor.to_list()
+        return readable_records(CampaignModel, documents, action="campaign.unreadable")
 
     async def unfinished(self, *, limit: int) -> list[ObjectId]:
         """Ids of campaigns in no final state, oldest first within a state."""
@@ -167,4 +169,4 @@ class CampaignRepository(Repository):
             )
         if document is None:
             return await self.get(condition["_id"])
-        return CampaignModel.model_validate(document)
+        return read_record(CampaignModel, document)

@@ -7,13 +7,12 @@ from datetime import datetime
 from typing import Any, ClassVar
 from uuid import uuid4
 
-import structlog
 from bson import ObjectId
-from pydantic import ValidationError
 from pymongo import DESCENDING, IndexModel, ReturnDocument
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import AutoReconnect, DuplicateKeyError, ServerSelectionTimeoutError
 
+from modules.application.records import read_record, readable_records
 from modules.application.repository import Document, Repository, database_errors
 from modules.notification.internals.store import push_notification_claims as claims
 from modules.notification.internals.store.campaign_contents import CampaignContents
@@ -27,7 +26,6 @@ from modules.notification.internals.store.push_notification_outcomes import (
 from modules.notification.internals.store.push_notification_schema import indexes, validator
 from modules.notification.types import DueRow, Priority, Status
 
-_log = structlog.get_logger()
 # Without the hint the planner tries the indexes on status against each other, at the price of some 15 ms.
 _BY_ID = {"_id": 1}
 # The driver itself repeats a write once; a server that comes back can cut the second connection as well.
@@ -87,7 +85,7 @@ class PushNotificationRepository(Repository):
         async with database_errors():
             # Without the hint the planner may settle on `account_newest` and read all the account's rows.
             document = await self._collection.find_one(wanted, hint="idempotency")
-        return None if document is None else PushNotificationModel.model_validate(document)
+        return None if document is None else read_record(PushNotificationModel, document)
 
     async def find_many(self, row_ids: Sequence[ObjectId]) -> list[PushNotificationModel]:
         async with database_errors():
@@ -306,11 +304,4 @@ def _ids(documents: Sequence[Document]) -> set[ObjectId]:
 
 
 def _readable(documents: Sequence[Document]) -> list[PushNotificationModel]:
-    rows = []
-    for document in documents:
-        try:
-            rows.append(PushNotificationModel.model_validate(document))
-        except ValidationError as error:
-            fields = sorted({".".join(map(str, each["loc"])) for each in error.errors(include_input=False)})
-            _log.error("row cannot be read", action="push.unreadable", id=str(document["_id"]), fields=fields)
-    return rows
+    return readable_records(PushNotificationModel, documents, action="push.unreadable")

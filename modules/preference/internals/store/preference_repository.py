@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from pymongo import ReturnDocument
 from pymongo.errors import OperationFailure
 
+from modules.application.records import read_record
 from modules.application.repository import Document, Repository, database_errors
 from modules.preference.errors import TooManyCategoriesError
 from modules.preference.internals.store.preference_model import PreferenceModel
@@ -55,13 +56,13 @@ class PreferenceRepository(Repository):
                 if error.code == _DOCUMENT_VALIDATION_FAILURE:
                     raise TooManyCategoriesError from None
                 raise
-        return PreferenceModel.model_validate(document).to_preferences()
+        return read_record(PreferenceModel, document).to_preferences()
 
     async def find(self, account_ids: Collection[str]) -> dict[str, Preferences]:
         """The recorded preferences by account, in one query; accounts without any are left out."""
         async with database_errors():
             documents = await self._collection.find({"_id": {"$in": list(account_ids)}}).to_list()
-        models = [PreferenceModel.model_validate(document) for document in documents]
+        models = [read_record(PreferenceModel, document) for document in documents]
         return {model.account_id: model.to_preferences() for model in models}
 
 
