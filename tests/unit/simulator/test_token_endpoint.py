@@ -24,7 +24,14 @@ from tests.unit.simulator.sends import (
     make_request,
 )
 
-NOW = int(time.time())
+
+class FromNow(int):
+    """Seconds from the moment at which a claim is made."""
+
+
+def claimed(claims: dict[str, Any]) -> dict[str, Any]:
+    now = int(time.time())
+    return {name: now + value if isinstance(value, FromNow) else value for name, value in claims.items()}
 
 
 def refusal_of(answer: Answer) -> tuple[str, str]:
@@ -39,13 +46,13 @@ def refusal_of(answer: Answer) -> tuple[str, str]:
         {},
         {"aud": GOOGLE_AUDIENCE},
         {"scope": "email https://www.googleapis.com/auth/cloud-platform"},
-        {"iat": NOW - 540, "exp": NOW + 60},
-        {"iat": NOW + 540, "exp": NOW + 540 + 3600},
-        {"iat": NOW - 3600, "exp": NOW - 300},
+        {"iat": FromNow(-540), "exp": FromNow(60)},
+        {"iat": FromNow(540), "exp": FromNow(540 + 3600)},
+        {"iat": FromNow(-3600), "exp": FromNow(-300)},
     ],
 )
 def test_a_good_assertion_gets_a_token(simulator: FcmSimulator, folder: Path, claims: dict[str, Any]) -> None:
-    answer = ask_token(simulator, assertion=make_assertion(folder, **claims))
+    answer = ask_token(simulator, assertion=make_assertion(folder, **claimed(claims)))
     content = json.loads(answer.body)
     assert answer.status == 200
     assert set(content) == {"access_token", "expires_in", "token_type"}
@@ -64,16 +71,16 @@ def test_a_good_assertion_gets_a_token(simulator: FcmSimulator, folder: Path, cl
         ({"iat": None}, "invalid_grant", "short-lived token"),
         ({"exp": None}, "invalid_grant", "short-lived token"),
         ({"iat": True}, "invalid_grant", "short-lived token"),
-        ({"exp": NOW + 3700}, "invalid_grant", "short-lived token"),
-        ({"exp": NOW - 10}, "invalid_grant", "short-lived token"),
-        ({"iat": NOW - 4500, "exp": NOW - 900}, "invalid_grant", "short-lived token"),
-        ({"iat": NOW + 900, "exp": NOW + 1800}, "invalid_grant", "short-lived token"),
+        ({"exp": FromNow(3700)}, "invalid_grant", "short-lived token"),
+        ({"exp": FromNow(-10)}, "invalid_grant", "short-lived token"),
+        ({"iat": FromNow(-4500), "exp": FromNow(-900)}, "invalid_grant", "short-lived token"),
+        ({"iat": FromNow(900), "exp": FromNow(1800)}, "invalid_grant", "short-lived token"),
     ],
 )
 def test_a_bad_claim_is_refused(
     simulator: FcmSimulator, folder: Path, claims: dict[str, Any], error: str, text: str
 ) -> None:
-    answer = ask_token(simulator, assertion=make_assertion(folder, **claims))
+    answer = ask_token(simulator, assertion=make_assertion(folder, **claimed(claims)))
     assert answer.status == 400
     refused, description = refusal_of(answer)
     assert refused == error
