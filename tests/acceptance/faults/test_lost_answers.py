@@ -41,8 +41,15 @@ def test_fault_24_answer_lost_after_acceptance(
     room.assert_invariant()
 
 
-@pytest.mark.parametrize("room", [{"FCM_MAX_CONCURRENT_REQUESTS": REQUESTS_AT_ONCE}], indirect=True)
-@pytest.mark.parametrize("fault", ["goaway", "goaway_unprocessed", "reset"])
+@pytest.mark.parametrize(
+    ("room", "fault"),
+    [
+        ({"FCM_MAX_CONCURRENT_REQUESTS": REQUESTS_AT_ONCE}, "goaway"),
+        ({}, "goaway_unprocessed"),
+        ({}, "reset"),
+    ],
+    indirect=["room"],
+)
 def test_fault_28_connection_closed_in_the_middle(room: FaultRoom, fault: str) -> None:
     """Only what the server had not read is sent again: every device accepts each row once."""
     room.become(Role.WORKER)
