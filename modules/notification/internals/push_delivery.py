@@ -11,24 +11,16 @@ from datetime import datetime
 import structlog
 from bson import ObjectId
 
-from modules.application.errors import ServiceError, UnavailableError
+from modules.application.errors import UnavailableError
 from modules.application.mongo_database import DatabaseClock
-from modules.device_token.device_token_service import DeviceTokenService
 from modules.notification.internals.attempt_tally import AttemptTally
-from modules.notification.internals.delivery_metrics import (
-    LOST_CLAIMS,
-    REFUSED_WRITES,
-    SETTLED,
-)
+from modules.notification.internals.delivery_metrics import LOST_CLAIMS
 from modules.notification.internals.lease import Lease, kept_lease
 from modules.notification.internals.outcome_board import OutcomeBoard
+from modules.notification.internals.outcome_recorder import OutcomeRecorder
 from modules.notification.internals.provider_gate import ProviderGate
 from modules.notification.internals.push_notification_reader import PushNotificationReader, row_id_of
-from modules.notification.internals.push_notification_writer import (
-    PushNotificationWriter,
-    SettledRow,
-    accepted_count,
-)
+from modules.notification.internals.push_notification_writer import PushNotificationWriter, SettledRow
 from modules.notification.internals.row_outcome import (
     Round,
     failed,
@@ -46,11 +38,8 @@ from modules.notification.types import (
     OutcomePolicy,
     Priority,
     Status,
-    TargetAction,
 )
 
-WRITE_PATIENCE_SECONDS = 300.0
-WRITE_RETRY_SECONDS = 1.0
 DRAIN_SECONDS = 15.0
 
 _log = structlog.get_logger()
@@ -91,6 +80,7 @@ class PushDelivery:
         self._reader = reader
         self._clock = clock
         self._preparation = RowPreparation(clock)
+        self._recorder = OutcomeRecorder(writer, clock)
         self._lanes = lanes
         self._board = board
         self._owner = owner
@@ -148,7 +138,7 @@ class PushDelivery:
             rounds, settled, now = await self._preparation.next_steps(rows)
             settled += await self._send(rounds, _Page(now, lease, tally))
             # Still under the lease: MongoDB may be away for longer than it lasts.
-            return await self._write(settled, lease)
+            return await self._recorder.record(settled, lease)
 
     async def _send(self, rounds: Sequence[Round], page: _Page) -> list[SettledRow]:
         groups: dict[tuple[Priority, str], list[Round]] = {}
@@ -210,61 +200,6 @@ class PushDelivery:
                 "delivery put off", action="push.put_off", notification_id=notification_id, code=error.code
             )
             return False
-
-    async def _retire(self, settled: Sequence[SettledRow]) -> None:
-        """Take dead targets out of use. What fails here is found again by the next send."""
-        for device, verdict in (each for row in settled for each in row.dead):
-            retire = (
-                DeviceTokenService.quarantine_async
-                if verdict.target_action is TargetAction.QUARANTINE
-                else DeviceTokenService.deactivate_dead_async
-            )
-            try:
-                await retire(device_id=device.id, version=device.version, code=verdict.code)
-            except ServiceError as error:
-                _log.warning(
-                    "dead device kept", action="device.retire_failed", device_id=device.id, code=error.code
-                )
-
-    async def _write(self, settled: Sequence[SettledRow], lease: Lease) -> dict[ObjectId, DeliveryReport]:
-        if not settled:
-            return {}
-        now = await self._clock.now()
-        written = await self._settle_patiently(settled, now, lease)
-        await self._retire(settled)
-        reports: dict[ObjectId, DeliveryReport] = {}
-        for each in settled:
-            row_id, settlement = each.row.id, each.settlement
-            if row_id not in written:
-                REFUSED_WRITES.inc()
-                _log.warning("write refused by the fence", action="push.fenced", notification_id=str(row_id))
-                continue
-            SETTLED.labels(status=settlement.status.value).inc()
-            accepted = accepted_count(settlement)
-            reports[row_id] = DeliveryReport(
-                notification_id=str(row_id),
-                status=settlement.status,
-                note=settlement.error_type or "accepted",
-                accepted=accepted,
-                failed=len(settlement.devices) - accepted,
-                retry_in_seconds=seconds_until(settlement.next_retry_at, now),
-            )
-        return reports
-
-    async def _settle_patiently(
-        self, settled: Sequence[SettledRow], now: datetime, lease: Lease
-    ) -> set[ObjectId]:
-        """Write outcomes, again and again while MongoDB is away: an outcome not written is sent twice."""
-        deadline = time.monotonic() + WRITE_PATIENCE_SECONDS
-        while True:
-            try:
-                with lease.ending():
-                    return await self._writer.settle(settled, now=now)
-            except UnavailableError:
-                if time.monotonic() > deadline:
-                    raise
-                _log.warning("outcome not written yet", action="push.write_retried", rows=len(settled))
-                await asyncio.sleep(WRITE_RETRY_SECONDS)
 
     async def _explain(self, row_ids: Sequence[ObjectId]) -> dict[ObjectId, DeliveryReport]:
         """Why rows were not delivered by us: finished, cancelled, expired, not due, or another's claim."""

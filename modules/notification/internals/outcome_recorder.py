@@ -1,0 +1,96 @@
+"""Records what became of claimed rows: outcomes are written with patience, dead devices taken out of use."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import datetime
+
+import structlog
+from bson import ObjectId
+
+from modules.application.errors import ServiceError, UnavailableError
+from modules.application.mongo_database import DatabaseClock
+from modules.device_token.device_token_service import DeviceTokenService
+from modules.notification.internals.delivery_metrics import REFUSED_WRITES, SETTLED
+from modules.notification.internals.lease import Lease
+from modules.notification.internals.push_notification_writer import (
+    PushNotificationWriter,
+    SettledRow,
+    accepted_count,
+)
+from modules.notification.internals.row_outcome import seconds_until
+from modules.notification.types import DeliveryReport, TargetAction
+
+WRITE_PATIENCE_SECONDS = 300.0
+WRITE_RETRY_SECONDS = 1.0
+
+_log = structlog.get_logger()
+
+
+class OutcomeRecorder:
+    """Lives on one event loop. An outcome that is not written is sent again."""
+
+    def __init__(self, writer: PushNotificationWriter, clock: DatabaseClock) -> None:
+        self._writer = writer
+        self._clock = clock
+
+    async def record(self, settled: Sequence[SettledRow], lease: Lease) -> dict[ObjectId, DeliveryReport]:
+        """Write the outcomes; returns a report for each row that was still ours to write.
+
+        Raises UnavailableError when MongoDB stays away for longer than WRITE_PATIENCE_SECONDS.
+        """
+        if not settled:
+            return {}
+        now = await self._clock.now()
+        written = await self._settle_patiently(settled, now, lease)
+        await self._retire(settled)
+        reports: dict[ObjectId, DeliveryReport] = {}
+        for each in settled:
+            row_id, settlement = each.row.id, each.settlement
+            if row_id not in written:
+                REFUSED_WRITES.inc()
+                _log.warning("write refused by the fence", action="push.fenced", notification_id=str(row_id))
+                continue
+            SETTLED.labels(status=settlement.status.value).inc()
+            accepted = accepted_count(settlement)
+            reports[row_id] = DeliveryReport(
+                notification_id=str(row_id),
+                status=settlement.status,
+                note=settlement.error_type or "accepted",
+                accepted=accepted,
+                failed=len(settlement.devices) - accepted,
+                retry_in_seconds=seconds_until(settlement.next_retry_at, now),
+            )
+        return reports
+
+    async def _settle_patiently(
+        self, settled: Sequence[SettledRow], now: datetime, lease: Lease
+    ) -> set[ObjectId]:
+        """Write outcomes, again and again while MongoDB is away: an outcome not written is sent twice."""
+        deadline = time.monotonic() + WRITE_PATIENCE_SECONDS
+        while True:
+            try:
+                with lease.ending():
+                    return await self._writer.settle(settled, now=now)
+            except UnavailableError:
+                if time.monotonic() > deadline:
+                    raise
+                _log.warning("outcome not written yet", action="push.write_retried", rows=len(settled))
+                await asyncio.sleep(WRITE_RETRY_SECONDS)
+
+    async def _retire(self, settled: Sequence[SettledRow]) -> None:
+        """Take dead targets out of use. What fails here is found again by the next send."""
+        for device, verdict in (each for row in settled for each in row.dead):
+            retire = (
+                DeviceTokenService.quarantine_async
+                if verdict.target_action is TargetAction.QUARANTINE
+                else DeviceTokenService.deactivate_dead_async
+            )
+            try:
+                await retire(device_id=device.id, version=device.version, code=verdict.code)
+            except ServiceError as error:
+                _log.warning(
+                    "dead device kept", action="device.retire_failed", device_id=device.id, code=error.code
+                )
