@@ -18,8 +18,8 @@ from benchmarks.bulk_room import PARAMS, BulkRoom, bulk_room, make_accounts, pro
 from benchmarks.throughput_picture import draw
 from demo.serve import run_process
 from modules.notification.campaign_service import CampaignService
+from modules.notification.campaign_types import AccountList, CampaignState
 from modules.notification.notification_service import NotificationService
-from modules.notification.types import AccountList, CampaignState
 
 SAMPLE_SECONDS = 1.0
 

@@ -10,10 +10,14 @@ from modules.application.mongo_database import MongoDatabase
 from modules.application.service_facade import ServiceFacade, blocking
 from modules.config.types import Settings
 from modules.notification.campaign_types import (
+    Audience,
+    Campaign,
     CampaignParams,
+    CampaignState,
     Collected,
     CollectParams,
     RecordStateParams,
+    Rollout,
     SliceParams,
     SliceReport,
 )
@@ -23,7 +27,7 @@ from modules.notification.internals.campaign_core import CampaignCore, assemble_
 from modules.notification.internals.campaign_delivery import DeliverRows, WaitOpen
 from modules.notification.internals.campaign_params import CampaignRequest
 from modules.notification.internals.campaign_planner import ValidatePush
-from modules.notification.types import Audience, Campaign, CampaignState, Rollout, SendPushParams
+from modules.notification.types import SendPushParams
 
 # More than can be unfinished at one time.
 UNFINISHED_LIMIT = 10_000

@@ -11,17 +11,16 @@ from modules.application.mongo_database import MongoDatabase
 from modules.application.service_facade import ServiceFacade, blocking
 from modules.config.types import Settings
 from modules.notification.campaign_service import CampaignService
+from modules.notification.campaign_types import Audience, Rollout
 from modules.notification.internals.attempt_tally import AttemptTally
 from modules.notification.internals.notification_core import NotificationCore, assemble, check_providers
 from modules.notification.internals.push_sender import RunWorker
 from modules.notification.types import (
-    Audience,
     DeliveryReport,
     DueRows,
     PushNotification,
     PushPayload,
     PushTarget,
-    Rollout,
     SendPushParams,
     SendPushResult,
     TimelineEntry,

@@ -14,9 +14,9 @@ from bootstrap import Role
 from modules.device_token.types import Platform, TargetKind
 from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.campaign_service import CampaignService
-from modules.notification.campaign_types import FINAL_STATES
+from modules.notification.campaign_types import FINAL_STATES, AccountList, Campaign
 from modules.notification.notification_service import NotificationService
-from modules.notification.types import AccountList, Campaign, OutcomePolicy
+from modules.notification.types import OutcomePolicy
 from tests.support.campaign_invariant import campaign_problems_of, word_for
 from tests.support.fault_room import FINISH_SECONDS, FaultRoom
 from tests.support.invariant import Document

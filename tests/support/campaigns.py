@@ -19,6 +19,9 @@ from modules.application.mongo_database import MongoDatabase
 from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.campaign_service import CampaignService
 from modules.notification.campaign_types import (
+    AccountList,
+    Audience,
+    Campaign,
     CampaignParams,
     CampaignRunParams,
     Collected,
@@ -27,7 +30,7 @@ from modules.notification.campaign_types import (
 )
 from modules.notification.internals.store.campaign_rows import new_campaign_row
 from modules.notification.notification_service import NotificationService
-from modules.notification.types import AccountList, Audience, Campaign, SendPushParams
+from modules.notification.types import SendPushParams
 from tests.support.push_rows import Document
 from tests.support.push_service import PushService, make_params, push_service, settings_for
 

@@ -12,7 +12,14 @@ from bson import ObjectId
 
 from modules.application.errors import ConfigurationError, InvalidInputError, Problem, UnavailableError
 from modules.application.mongo_database import DatabaseClock
-from modules.notification.campaign_types import CampaignRunParams
+from modules.notification.campaign_types import (
+    AccountList,
+    Audience,
+    CampaignRunParams,
+    DeviceQuery,
+    Topic,
+    TopicCondition,
+)
 from modules.notification.errors import CampaignDeferredError, CampaignKeyConflictError
 from modules.notification.internals.campaign_audience import CampaignAudience
 from modules.notification.internals.campaign_params import CampaignRequest
@@ -29,15 +36,7 @@ from modules.notification.internals.store.campaign_model import (
 from modules.notification.internals.store.campaign_page_repository import CampaignPageRepository, Extent
 from modules.notification.internals.store.campaign_repository import CampaignRepository
 from modules.notification.internals.store.push_notification_model import BroadcastModel
-from modules.notification.types import (
-    AccountList,
-    Audience,
-    BroadcastKind,
-    DeviceQuery,
-    Priority,
-    Topic,
-    TopicCondition,
-)
+from modules.notification.types import BroadcastKind, Priority
 
 
 class RunCampaign(Protocol):

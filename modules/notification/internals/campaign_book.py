@@ -8,12 +8,13 @@ from datetime import datetime
 from bson import ObjectId
 from bson.errors import InvalidId
 
+from modules.notification.campaign_types import Campaign, CampaignPlan, Rollout
 from modules.notification.errors import CampaignNotFoundError
 from modules.notification.internals.param_rules import ProblemList
 from modules.notification.internals.store.campaign_model import CampaignModel, RolloutModel
 from modules.notification.internals.store.campaign_page_repository import CampaignPageRepository
 from modules.notification.internals.store.campaign_repository import CampaignRepository
-from modules.notification.types import Campaign, CampaignPlan, Rollout, Status
+from modules.notification.types import Status
 
 MAX_LIST_LIMIT = 100
 WAITING = "waiting"

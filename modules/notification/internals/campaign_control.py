@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Protocol
 
 from modules.application.errors import ConflictError, InvalidInputError, NotFoundError
+from modules.notification.campaign_types import Campaign, CampaignState
 from modules.notification.errors import CampaignDryRunError, CampaignFinishedError
 from modules.notification.internals.campaign_acceptance import CampaignAcceptance
 from modules.notification.internals.campaign_book import CampaignBook, campaign_id_of
 from modules.notification.internals.campaign_params import rate_problems, unpaced
 from modules.notification.internals.store.campaign_model import AudienceKind, CampaignModel
 from modules.notification.internals.store.campaign_repository import CampaignRepository
-from modules.notification.types import Campaign, CampaignState
 
 # What a run answers that has ended.
 _RUN_ENDED = "campaign_ended"

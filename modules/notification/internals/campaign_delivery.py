@@ -11,13 +11,13 @@ from typing import Protocol
 from bson import ObjectId
 
 from modules.application.mongo_database import DatabaseClock
-from modules.notification.campaign_types import SliceParams, SliceReport
+from modules.notification.campaign_types import CampaignState, SliceParams, SliceReport
 from modules.notification.internals.attempt_tally import AttemptTally
 from modules.notification.internals.campaign_book import campaign_id_of
 from modules.notification.internals.store.campaign_page_repository import CampaignPageRepository
 from modules.notification.internals.store.campaign_repository import CampaignRepository
 from modules.notification.internals.store.campaign_row_repository import CampaignRowRepository
-from modules.notification.types import CampaignState, DeliveryReport
+from modules.notification.types import DeliveryReport
 
 # The sends of one chunk may repeat when a worker is killed, and a stop waits for one.
 CHUNK_ROWS = 250

@@ -10,18 +10,18 @@ from datetime import datetime
 from modules.account.types import locale_problems, tag_problems
 from modules.application.errors import InvalidInputError, Problem
 from modules.device_token.types import Platform
-from modules.notification.internals.fcm_params import FCMParams, app_id_problems
-from modules.notification.internals.param_rules import ProblemList
-from modules.notification.internals.topic_grammar import condition_problem, is_topic
-from modules.notification.types import (
+from modules.notification.campaign_types import (
     AccountList,
     Audience,
     DeviceQuery,
     Rollout,
-    SendPushParams,
     Topic,
     TopicCondition,
 )
+from modules.notification.internals.fcm_params import FCMParams, app_id_problems
+from modules.notification.internals.param_rules import ProblemList
+from modules.notification.internals.topic_grammar import condition_problem, is_topic
+from modules.notification.types import SendPushParams
 
 MAX_STEPS = 50
 MAX_CRITERIA = 100

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from modules.application.errors import ConflictError
 from modules.application.mongo_database import DatabaseClock
-from modules.notification.campaign_types import PAUSED_STATES, Collected, RolloutParams
+from modules.notification.campaign_types import PAUSED_STATES, CampaignState, Collected, RolloutParams
 from modules.notification.internals.campaign_audience import CampaignAudience
 from modules.notification.internals.campaign_book import CampaignBook, campaign_id_of
 from modules.notification.internals.campaign_control import refuse_uncontrollable
@@ -21,7 +21,6 @@ from modules.notification.internals.store.campaign_row_repository import (
     CampaignRowRepository,
     PageOutcome,
 )
-from modules.notification.types import CampaignState
 
 # A row's next moment can have passed before whoever holds it has written.
 LOOK_AGAIN_SECONDS = 0.5

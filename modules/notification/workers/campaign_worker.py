@@ -21,13 +21,13 @@ with workflow.unsafe.imports_passed_through():
         CampaignProgress,
         CampaignRunParams,
         CampaignSlice,
+        CampaignState,
         Collected,
         CollectParams,
         RecordStateParams,
         SliceParams,
         SliceReport,
     )
-    from modules.notification.types import CampaignState
     from modules.notification.workers.campaign_course import (
         advanced,
         begun,

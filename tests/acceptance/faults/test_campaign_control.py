@@ -8,8 +8,8 @@ import pytest
 
 from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.campaign_service import CampaignService
+from modules.notification.campaign_types import CampaignState
 from modules.notification.internals.campaign_delivery import CHUNK_ROWS
-from modules.notification.types import CampaignState
 from tests.support.campaign_room import CampaignRoom
 from tests.support.invariant import accepted_by_target, unknown_sends
 

@@ -11,9 +11,9 @@ import pytest
 from bootstrap import Role
 from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.campaign_service import CampaignService
+from modules.notification.campaign_types import CampaignState
 from modules.notification.internals import campaign_audience
 from modules.notification.internals.store import campaign_page_repository
-from modules.notification.types import CampaignState
 from modules.notification.workers import campaign_course
 from tests.support.campaign_room import CampaignRoom
 from tests.support.invariant import unknown_sends

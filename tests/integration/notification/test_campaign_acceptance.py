@@ -17,9 +17,7 @@ from modules.application.errors import InvalidInputError, NotBootstrappedError, 
 from modules.device_token.types import Platform
 from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.campaign_service import CampaignService
-from modules.notification.errors import CampaignDeferredError, CampaignKeyConflictError
-from modules.notification.notification_service import NotificationService
-from modules.notification.types import (
+from modules.notification.campaign_types import (
     AccountList,
     CampaignState,
     DeviceQuery,
@@ -27,6 +25,8 @@ from modules.notification.types import (
     Topic,
     TopicCondition,
 )
+from modules.notification.errors import CampaignDeferredError, CampaignKeyConflictError
+from modules.notification.notification_service import NotificationService
 from tests.support.campaigns import CampaignRoom, campaign_room
 from tests.support.push_service import make_params
 

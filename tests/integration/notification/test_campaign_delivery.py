@@ -14,10 +14,10 @@ from bson import ObjectId
 from modules.application.errors import NotFoundError
 from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.campaign_service import CampaignService
-from modules.notification.campaign_types import SliceParams, SliceReport
+from modules.notification.campaign_types import AccountList, SliceParams, SliceReport, Topic
 from modules.notification.internals.store.campaign_rows import campaign_row_id
 from modules.notification.notification_service import NotificationService
-from modules.notification.types import AccountList, Status, Topic
+from modules.notification.types import Status
 from modules.preference.preference_service import PreferenceService
 from tests.support.campaigns import CampaignRoom, campaign_room
 

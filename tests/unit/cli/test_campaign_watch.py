@@ -9,8 +9,7 @@ import pytest
 
 from modules.cli import campaign_watch, output
 from modules.cli.campaign_watch import done_accounts, watch
-from modules.notification.campaign_types import FINAL_STATES
-from modules.notification.types import Campaign, CampaignState
+from modules.notification.campaign_types import FINAL_STATES, Campaign, CampaignState
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

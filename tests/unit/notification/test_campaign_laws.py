@@ -9,7 +9,7 @@ from bson import ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.notification.campaign_types import PAGE_ACCOUNTS
+from modules.notification.campaign_types import PAGE_ACCOUNTS, CampaignState
 from modules.notification.internals.campaign_book import to_public
 from modules.notification.internals.campaign_stages import step_ends
 from modules.notification.internals.store.campaign_model import (
@@ -19,7 +19,6 @@ from modules.notification.internals.store.campaign_model import (
 )
 from modules.notification.internals.store.campaign_page_repository import Extent
 from modules.notification.internals.store.campaign_rows import campaign_row_id
-from modules.notification.types import CampaignState
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 account_ids = st.text(min_size=1, max_size=128).filter(lambda text: text.isprintable())

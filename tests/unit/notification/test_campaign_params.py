@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from modules.application.errors import InvalidInputError
 from modules.device_token.types import Platform
+from modules.notification.campaign_types import AccountList, DeviceQuery, Rollout, Topic, TopicCondition
 from modules.notification.internals.campaign_params import CampaignRequest
 from modules.notification.internals.fcm_params import MAX_BROADCAST_BYTES
 from modules.notification.internals.topic_grammar import condition_problem, is_topic
-from modules.notification.types import AccountList, DeviceQuery, Rollout, Topic, TopicCondition
 from tests.support.fcm_factories import make_params
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

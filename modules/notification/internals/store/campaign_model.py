@@ -11,9 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from modules.application.app_ids import DEFAULT_APP_ID
 from modules.device_token.types import Platform
-from modules.notification.campaign_types import FINAL_STATES
+from modules.notification.campaign_types import FINAL_STATES, CampaignState
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
-from modules.notification.types import CampaignState
 
 CAMPAIGN_SCHEMA_VERSION: Final = 1
 # What a campaign's rows have from their campaign (CampaignContents).

@@ -13,7 +13,7 @@ from pymongo.errors import DuplicateKeyError
 
 from modules.application.records import read_record, readable_records
 from modules.application.repository import Document, Repository, database_errors
-from modules.notification.campaign_types import FINAL_STATES
+from modules.notification.campaign_types import FINAL_STATES, CampaignState
 from modules.notification.errors import CampaignNotFoundError
 from modules.notification.internals.store.campaign_model import (
     CAMPAIGN_SCHEMA_VERSION,
@@ -21,7 +21,6 @@ from modules.notification.internals.store.campaign_model import (
     PlanModel,
 )
 from modules.notification.internals.store.push_notification_schema import SECONDS_PER_DAY
-from modules.notification.types import CampaignState
 
 # Rows have their content here, and are many more to remove.
 LONGER_THAN_ROWS_DAYS = 7
