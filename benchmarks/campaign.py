@@ -17,8 +17,8 @@ from benchmarks.bench_room import ProcessorTime, tell
 from benchmarks.bulk_room import PARAMS, BulkRoom, bulk_room, make_accounts, processor_us_each, wait_until
 from benchmarks.throughput_picture import draw
 from demo.serve import run_process
+from modules.notification.audience_types import AccountList, CampaignState
 from modules.notification.campaign_service import CampaignService
-from modules.notification.campaign_types import AccountList, CampaignState
 from modules.notification.notification_service import NotificationService
 
 SAMPLE_SECONDS = 1.0

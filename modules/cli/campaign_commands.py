@@ -34,7 +34,7 @@ from modules.notification.types import OutcomePolicy, SendPushParams
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from modules.notification.campaign_types import Campaign
+    from modules.notification.audience_types import Campaign
 
 app = typer.Typer(help="Campaigns: one message to an audience.")
 

@@ -16,7 +16,7 @@ from modules.application.app_ids import DEFAULT_APP_ID
 from modules.application.errors import InvalidInputError, Problem
 from modules.cli.exit_codes import UsageProblemsError
 from modules.device_token.types import Platform
-from modules.notification.campaign_types import (
+from modules.notification.audience_types import (
     AccountList,
     Audience,
     DeviceQuery,

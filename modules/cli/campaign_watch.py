@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from modules.cli.output import wants_json
-from modules.notification.campaign_types import Campaign
+from modules.notification.audience_types import Campaign
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -9,15 +9,12 @@ from modules.application.event_loop_thread import EventLoopThread
 from modules.application.mongo_database import MongoDatabase
 from modules.application.service_facade import ServiceFacade, blocking
 from modules.config.types import Settings
+from modules.notification.audience_types import Audience, Campaign, CampaignState, Rollout
 from modules.notification.campaign_types import (
-    Audience,
-    Campaign,
     CampaignParams,
-    CampaignState,
     Collected,
     CollectParams,
     RecordStateParams,
-    Rollout,
     SliceParams,
     SliceReport,
 )

@@ -10,8 +10,8 @@ from modules.application.event_loop_thread import EventLoopThread
 from modules.application.mongo_database import MongoDatabase
 from modules.application.service_facade import ServiceFacade, blocking
 from modules.config.types import Settings
+from modules.notification.audience_types import Audience, Rollout
 from modules.notification.campaign_service import CampaignService
-from modules.notification.campaign_types import Audience, Rollout
 from modules.notification.internals.attempt_tally import AttemptTally
 from modules.notification.internals.notification_core import NotificationCore, assemble, check_providers
 from modules.notification.internals.push_sender import RunWorker

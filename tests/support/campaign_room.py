@@ -13,8 +13,9 @@ from pymongo.collection import Collection
 from bootstrap import Role
 from modules.device_token.types import Platform, TargetKind
 from modules.local_stack.local_stack_service import LocalStack
+from modules.notification.audience_types import AccountList, Campaign
 from modules.notification.campaign_service import CampaignService
-from modules.notification.campaign_types import FINAL_STATES, AccountList, Campaign
+from modules.notification.campaign_types import FINAL_STATES
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import OutcomePolicy
 from tests.support.campaign_invariant import campaign_problems_of, word_for

@@ -17,11 +17,9 @@ from modules.account.account_service import AccountService
 from modules.application.errors import ServiceError
 from modules.application.mongo_database import MongoDatabase
 from modules.local_stack.local_stack_service import LocalStack
+from modules.notification.audience_types import AccountList, Audience, Campaign
 from modules.notification.campaign_service import CampaignService
 from modules.notification.campaign_types import (
-    AccountList,
-    Audience,
-    Campaign,
     CampaignParams,
     CampaignRunParams,
     Collected,

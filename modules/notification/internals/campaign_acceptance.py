@@ -12,14 +12,8 @@ from bson import ObjectId
 
 from modules.application.errors import ConfigurationError, InvalidInputError, Problem, UnavailableError
 from modules.application.mongo_database import DatabaseClock
-from modules.notification.campaign_types import (
-    AccountList,
-    Audience,
-    CampaignRunParams,
-    DeviceQuery,
-    Topic,
-    TopicCondition,
-)
+from modules.notification.audience_types import AccountList, Audience, DeviceQuery, Topic, TopicCondition
+from modules.notification.campaign_types import CampaignRunParams
 from modules.notification.errors import CampaignDeferredError, CampaignKeyConflictError
 from modules.notification.internals.campaign_audience import CampaignAudience
 from modules.notification.internals.campaign_params import CampaignRequest

@@ -8,7 +8,7 @@ from datetime import datetime
 from bson import ObjectId
 from bson.errors import InvalidId
 
-from modules.notification.campaign_types import Campaign, CampaignPlan, Rollout
+from modules.notification.audience_types import Campaign, CampaignPlan, Rollout
 from modules.notification.errors import CampaignNotFoundError
 from modules.notification.internals.param_rules import ProblemList
 from modules.notification.internals.store.campaign_model import CampaignModel, RolloutModel

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from modules.application.errors import ConflictError, InvalidInputError, NotFoundError
-from modules.notification.campaign_types import Campaign, CampaignState
+from modules.notification.audience_types import Campaign, CampaignState
 from modules.notification.errors import CampaignDryRunError, CampaignFinishedError
 from modules.notification.internals.campaign_acceptance import CampaignAcceptance
 from modules.notification.internals.campaign_book import CampaignBook, campaign_id_of

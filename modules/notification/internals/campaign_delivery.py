@@ -11,7 +11,8 @@ from typing import Protocol
 from bson import ObjectId
 
 from modules.application.mongo_database import DatabaseClock
-from modules.notification.campaign_types import CampaignState, SliceParams, SliceReport
+from modules.notification.audience_types import CampaignState
+from modules.notification.campaign_types import SliceParams, SliceReport
 from modules.notification.internals.attempt_tally import AttemptTally
 from modules.notification.internals.campaign_book import campaign_id_of
 from modules.notification.internals.store.campaign_page_repository import CampaignPageRepository

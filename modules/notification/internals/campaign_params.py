@@ -10,7 +10,7 @@ from datetime import datetime
 from modules.account.types import locale_problems, tag_problems
 from modules.application.errors import InvalidInputError, Problem
 from modules.device_token.types import Platform
-from modules.notification.campaign_types import (
+from modules.notification.audience_types import (
     AccountList,
     Audience,
     DeviceQuery,

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from modules.application.errors import ConflictError
 from modules.application.mongo_database import DatabaseClock
-from modules.notification.campaign_types import PAUSED_STATES, CampaignState, Collected, RolloutParams
+from modules.notification.audience_types import CampaignState
+from modules.notification.campaign_types import PAUSED_STATES, Collected, RolloutParams
 from modules.notification.internals.campaign_audience import CampaignAudience
 from modules.notification.internals.campaign_book import CampaignBook, campaign_id_of
 from modules.notification.internals.campaign_control import refuse_uncontrollable

@@ -14,6 +14,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from modules.application.worker import Lane, WorkerStart
+    from modules.notification.audience_types import CampaignState
     from modules.notification.campaign_types import (
         FINAL_STATES,
         PAUSED_STATES,
@@ -21,7 +22,6 @@ with workflow.unsafe.imports_passed_through():
         CampaignProgress,
         CampaignRunParams,
         CampaignSlice,
-        CampaignState,
         Collected,
         CollectParams,
         RecordStateParams,

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from modules.local_stack.local_stack_service import LocalStack
+from modules.notification.audience_types import CampaignState
 from modules.notification.campaign_service import CampaignService
-from modules.notification.campaign_types import CampaignState
 from modules.notification.internals.campaign_delivery import CHUNK_ROWS
 from tests.support.campaign_room import CampaignRoom
 from tests.support.invariant import accepted_by_target, unknown_sends

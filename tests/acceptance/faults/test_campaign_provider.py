@@ -9,7 +9,7 @@ import pytest
 
 from bootstrap import Role
 from modules.local_stack.local_stack_service import LocalStack
-from modules.notification.campaign_types import CampaignState
+from modules.notification.audience_types import CampaignState
 from modules.notification.internals.campaign_delivery import CHUNK_ROWS
 from modules.notification.types import OutcomePolicy
 from tests.support.campaign_room import CampaignRoom

@@ -10,8 +10,8 @@ import pytest
 
 from bootstrap import Role
 from modules.local_stack.local_stack_service import LocalStack
+from modules.notification.audience_types import CampaignState
 from modules.notification.campaign_service import CampaignService
-from modules.notification.campaign_types import CampaignState
 from modules.notification.internals import campaign_audience
 from modules.notification.internals.store import campaign_page_repository
 from modules.notification.workers import campaign_course

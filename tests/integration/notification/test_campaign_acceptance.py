@@ -16,8 +16,7 @@ from bson import ObjectId
 from modules.application.errors import InvalidInputError, NotBootstrappedError, UnavailableError
 from modules.device_token.types import Platform
 from modules.local_stack.local_stack_service import LocalStack
-from modules.notification.campaign_service import CampaignService
-from modules.notification.campaign_types import (
+from modules.notification.audience_types import (
     AccountList,
     CampaignState,
     DeviceQuery,
@@ -25,6 +24,7 @@ from modules.notification.campaign_types import (
     Topic,
     TopicCondition,
 )
+from modules.notification.campaign_service import CampaignService
 from modules.notification.errors import CampaignDeferredError, CampaignKeyConflictError
 from modules.notification.notification_service import NotificationService
 from tests.support.campaigns import CampaignRoom, campaign_room

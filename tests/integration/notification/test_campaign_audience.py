@@ -12,16 +12,9 @@ import pytest
 from modules.account.account_service import AccountService
 from modules.device_token.types import Platform
 from modules.local_stack.local_stack_service import LocalStack
+from modules.notification.audience_types import AccountList, DeviceQuery, Rollout, Topic, TopicCondition
 from modules.notification.campaign_service import CampaignService
-from modules.notification.campaign_types import (
-    AccountList,
-    Collected,
-    CollectParams,
-    DeviceQuery,
-    Rollout,
-    Topic,
-    TopicCondition,
-)
+from modules.notification.campaign_types import Collected, CollectParams
 from modules.notification.errors import CampaignDryRunError, CampaignFinishedError, CampaignNotFoundError
 from modules.notification.internals import campaign_audience
 from tests.support.campaigns import CampaignRoom, campaign_room

@@ -20,8 +20,8 @@ from modules.application.errors import (
 )
 from modules.device_token.types import Platform
 from modules.local_stack.local_stack_service import LocalStack
+from modules.notification.audience_types import AccountList, CampaignState, DeviceQuery, Topic
 from modules.notification.campaign_service import CampaignService
-from modules.notification.campaign_types import AccountList, CampaignState, DeviceQuery, Topic
 from modules.notification.errors import CampaignDryRunError, CampaignFinishedError, CampaignNotFoundError
 from modules.notification.internals.store.campaign_rows import campaign_row_id
 from modules.preference.preference_service import PreferenceService

@@ -13,8 +13,9 @@ from bson import ObjectId
 
 from modules.application.errors import NotFoundError
 from modules.local_stack.local_stack_service import LocalStack
+from modules.notification.audience_types import AccountList, Topic
 from modules.notification.campaign_service import CampaignService
-from modules.notification.campaign_types import AccountList, SliceParams, SliceReport, Topic
+from modules.notification.campaign_types import SliceParams, SliceReport
 from modules.notification.internals.store.campaign_rows import campaign_row_id
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import Status

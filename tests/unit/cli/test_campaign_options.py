@@ -20,7 +20,7 @@ from modules.cli.campaign_options import (
 )
 from modules.cli.exit_codes import UsageProblemsError
 from modules.device_token.types import Platform
-from modules.notification.campaign_types import (
+from modules.notification.audience_types import (
     AccountList,
     Audience,
     DeviceQuery,

@@ -9,7 +9,8 @@ import pytest
 
 from modules.cli import campaign_watch, output
 from modules.cli.campaign_watch import done_accounts, watch
-from modules.notification.campaign_types import FINAL_STATES, Campaign, CampaignState
+from modules.notification.audience_types import Campaign, CampaignState
+from modules.notification.campaign_types import FINAL_STATES
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -9,7 +9,8 @@ from bson import ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.notification.campaign_types import PAGE_ACCOUNTS, CampaignState
+from modules.notification.audience_types import CampaignState
+from modules.notification.campaign_types import PAGE_ACCOUNTS
 from modules.notification.internals.campaign_book import to_public
 from modules.notification.internals.campaign_stages import step_ends
 from modules.notification.internals.store.campaign_model import (

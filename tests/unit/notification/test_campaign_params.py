@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from modules.application.errors import InvalidInputError
 from modules.device_token.types import Platform
-from modules.notification.campaign_types import AccountList, DeviceQuery, Rollout, Topic, TopicCondition
+from modules.notification.audience_types import AccountList, DeviceQuery, Rollout, Topic, TopicCondition
 from modules.notification.internals.campaign_params import CampaignRequest
 from modules.notification.internals.fcm_params import MAX_BROADCAST_BYTES
 from modules.notification.internals.topic_grammar import condition_problem, is_topic

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from modules.application.app_ids import DEFAULT_APP_ID
 from modules.device_token.types import Platform
-from modules.notification.campaign_types import FINAL_STATES, CampaignState
+from modules.notification.audience_types import CampaignState
+from modules.notification.campaign_types import FINAL_STATES
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
 
 CAMPAIGN_SCHEMA_VERSION: Final = 1

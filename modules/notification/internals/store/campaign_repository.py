@@ -13,7 +13,8 @@ from pymongo.errors import DuplicateKeyError
 
 from modules.application.records import read_record, readable_records
 from modules.application.repository import Document, Repository, database_errors
-from modules.notification.campaign_types import FINAL_STATES, CampaignState
+from modules.notification.audience_types import CampaignState
+from modules.notification.campaign_types import FINAL_STATES
 from modules.notification.errors import CampaignNotFoundError
 from modules.notification.internals.store.campaign_model import (
     CAMPAIGN_SCHEMA_VERSION,
