@@ -163,6 +163,7 @@ class Classification:
 
     `retry_after_seconds` is the provider's word, `min_backoff_seconds` ours. `attempted` is False when this
     process decided, before anything left: the way is closed (breaker, pause), or the message cannot be sent.
+    `unreached`: it was tried, and certainly nothing of the message was read by the provider.
     """
 
     outcome: Outcome
@@ -173,6 +174,7 @@ class Classification:
     min_backoff_seconds: float = 0.0
     scope: ThrottleScope | None = None
     attempted: bool = True
+    unreached: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -136,6 +136,7 @@ def _classified(
         min_backoff_seconds=meaning.min_backoff_seconds,
         scope=scope,
         attempted=meaning.attempted,
+        unreached=meaning.unreached,
     )
 
 

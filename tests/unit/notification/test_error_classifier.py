@@ -202,6 +202,19 @@ def test_only_what_was_decided_in_this_process_is_no_attempt() -> None:
     }
 
 
+def test_unreached_is_what_was_tried_and_certainly_not_read() -> None:
+    """What may have been read is never counted unread: no answer in time, a lost connection, any response."""
+    classify = ErrorClassifier().classify
+    assert {kind for kind in FailureKind if classify(SendFailure(kind=kind)).unreached} == {
+        FailureKind.CREDENTIALS_UNUSABLE,
+        FailureKind.TOKEN_SERVER_UNREACHABLE,
+        FailureKind.SERVER_UNTRUSTED,
+        FailureKind.CONNECT_FAILED,
+        FailureKind.STREAM_REFUSED,
+    }
+    assert not any(classify(FcmResponse(status=status)).unreached for status in range(100, 600))
+
+
 def test_the_tables_are_whole_and_their_reasons_are_one_line() -> None:
     assert set(FAILURES) == set(FailureKind)
     for meaning in (

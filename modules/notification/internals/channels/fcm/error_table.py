@@ -22,6 +22,7 @@ class Meaning:
     """One row of the table. `only_with` is the HTTP status without which the row does not hold.
 
     `attempted` False: decided in this process, so it says nothing of the provider or the credential.
+    `unreached`: tried, and certainly no part of the message was read by FCM.
     """
 
     outcome: Outcome
@@ -30,6 +31,7 @@ class Meaning:
     min_backoff_seconds: float = 0.0
     only_with: int | None = None
     attempted: bool = True
+    unreached: bool = False
 
 
 def _transient(reason: str) -> Meaning:
@@ -40,8 +42,8 @@ def _throttled(reason: str) -> Meaning:
     return Meaning(Outcome.THROTTLED, reason, min_backoff_seconds=QUOTA_BACKOFF_SECONDS)
 
 
-def _not_sent(reason: str) -> Meaning:
-    return Meaning(Outcome.TRANSIENT, reason, min_backoff_seconds=CONNECT_BACKOFF_SECONDS)
+def _unreached(outcome: Outcome, reason: str) -> Meaning:
+    return Meaning(outcome, reason, min_backoff_seconds=CONNECT_BACKOFF_SECONDS, unreached=True)
 
 
 def _unknown(reason: str, backoff_seconds: float = SERVER_ERROR_BACKOFF_SECONDS) -> Meaning:
@@ -144,17 +146,21 @@ FAILURES: Mapping[FailureKind, Meaning] = MappingProxyType(
             min_backoff_seconds=OPERATOR_BACKOFF_SECONDS,
             attempted=False,
         ),
-        FailureKind.CREDENTIALS_UNUSABLE: _misconfigured("no access token for FCM can be had"),
-        FailureKind.TOKEN_SERVER_UNREACHABLE: _not_sent("the token server gives no answer; nothing was sent"),
-        FailureKind.SERVER_UNTRUSTED: _misconfigured(
-            "the server's certificate is not trusted; check fcm.ca_file"
+        FailureKind.CREDENTIALS_UNUSABLE: Meaning(
+            Outcome.MISCONFIGURED, "no access token for FCM can be had", unreached=True
         ),
-        FailureKind.CONNECT_FAILED: _not_sent("no connection to FCM; nothing was sent"),
+        FailureKind.TOKEN_SERVER_UNREACHABLE: _unreached(
+            Outcome.TRANSIENT, "the token server gives no answer; nothing was sent"
+        ),
+        FailureKind.SERVER_UNTRUSTED: Meaning(
+            Outcome.MISCONFIGURED,
+            "the server's certificate is not trusted; check fcm.ca_file",
+            unreached=True,
+        ),
+        FailureKind.CONNECT_FAILED: _unreached(Outcome.TRANSIENT, "no connection to FCM; nothing was sent"),
         # REFUSED_STREAM says that nothing was processed (RFC 9113, 8.7).
-        FailureKind.STREAM_REFUSED: Meaning(
-            Outcome.THROTTLED,
-            "FCM refused the stream unread; nothing was sent",
-            min_backoff_seconds=CONNECT_BACKOFF_SECONDS,
+        FailureKind.STREAM_REFUSED: _unreached(
+            Outcome.THROTTLED, "FCM refused the stream unread; nothing was sent"
         ),
         FailureKind.CLAIM_LOST: Meaning(
             Outcome.THROTTLED,
