@@ -8,8 +8,6 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
-import structlog
-
 from modules.account.account_service import AccountService
 from modules.application.application_service import ApplicationService
 from modules.application.errors import UnavailableError
@@ -21,7 +19,7 @@ from modules.authentication.authentication_service import AuthenticationService
 from modules.config.config_service import ConfigService
 from modules.config.types import Settings
 from modules.device_token.device_token_service import DeviceTokenService
-from modules.logger.logger_service import LoggerService
+from modules.logger.logger_service import get_logger
 from modules.notification.campaign_service import CampaignService
 from modules.notification.notification_service import NotificationService
 from modules.notification.workers.activities import PushNotificationActivities
@@ -114,7 +112,7 @@ class Application:
         except UnavailableError as error:
             if self.role is Role.WORKER:
                 raise
-            structlog.get_logger().warning(
+            get_logger().warning(
                 "starting without Temporal", action="bootstrap.temporal_unavailable", reason=error.reason
             )
 
@@ -181,7 +179,6 @@ def bootstrap(settings: Settings | None = None, *, role: Role = Role.CALLER) -> 
         if _Current.application is not None:
             return _Current.application
         settings = settings or ConfigService.load()
-        LoggerService.configure(settings.logging)
         application = Application(settings, role)
         try:
             application.loop_thread.run(application.start())

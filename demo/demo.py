@@ -23,6 +23,7 @@ from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import Device, Platform, TargetKind
 from modules.local_stack.local_stack_service import LocalStack, LocalStackService
 from modules.local_stack.types import LocalStackParams
+from modules.logger.logger_service import LoggerService
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import Outcome, PushNotification, Status
 from modules.notification.workers.push_notifications_worker import PushNotificationsWorker
@@ -84,7 +85,9 @@ class Demo:
         worker = WorkerProcess(stack.folder / "logs" / "worker.log")
         self._open.callback(worker.stop)
         worker.start()
-        application = bootstrap()
+        settings = ConfigService.load()
+        LoggerService.configure(settings.logging)
+        application = bootstrap(settings)
         self._open.callback(application.close)
         if real:
             check = NotificationService.check_provider(settings=application.settings, app_id=DEFAULT_APP_ID)

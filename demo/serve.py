@@ -14,6 +14,8 @@ from typing import NoReturn
 from bootstrap import Application, Role, bootstrap
 from modules.application.application_service import ApplicationService
 from modules.application.errors import ServiceError
+from modules.config.config_service import ConfigService
+from modules.logger.logger_service import LoggerService
 
 READY = "ready"
 
@@ -31,7 +33,9 @@ def serve(also: Callable[[Application], None] | None = None) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     try:
-        application = bootstrap(role=Role.WORKER)
+        settings = ConfigService.load()
+        LoggerService.configure(settings.logging)
+        application = bootstrap(settings, role=Role.WORKER)
         application.loop_thread.run(ApplicationService.wait_polling_async())
     except ServiceError as error:
         print(f"worker: {error.reason}", file=sys.stderr, flush=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-import structlog
 from pydantic import BaseModel, ValidationError
 
 from modules.application.errors import UnreadableRecordError
+from modules.logger.logger_service import get_logger
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -31,7 +31,7 @@ def readable_records(
         try:
             records.append(read_record(model, document))
         except UnreadableRecordError as error:
-            structlog.get_logger().error(
+            get_logger().error(
                 "record cannot be read", action=action, id=str(document["_id"]), fields=error.fields
             )
     return records

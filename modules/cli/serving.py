@@ -38,7 +38,9 @@ def serving(settings: Settings, signals: StopSignals) -> Iterator[Application]:
     """
     from bootstrap import Role, bootstrap
     from modules.application.application_service import ApplicationService
+    from modules.logger.logger_service import LoggerService
 
+    LoggerService.configure(settings.logging)
     application = bootstrap(settings, role=Role.WORKER)
     try:
         if settings.metrics.port is not None:

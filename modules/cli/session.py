@@ -23,8 +23,11 @@ def application(role: Literal["operator", "caller"] = "operator") -> Iterator[Ap
     """
     from bootstrap import Role, bootstrap
     from modules.config.config_service import ConfigService
+    from modules.logger.logger_service import LoggerService
 
-    opened = bootstrap(quiet(ConfigService.load()), role=Role(role))
+    settings = quiet(ConfigService.load())
+    LoggerService.configure(settings.logging)
+    opened = bootstrap(settings, role=Role(role))
     try:
         yield opened
     finally:

@@ -8,13 +8,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-import structlog
-
 from modules.application.errors import ServiceError
 from modules.cli.exit_codes import ChildFailedError
 from modules.cli.stop_signals import StopSignals
 from modules.cli.supervision_rules import RestartPauses, resident_mib
 from modules.cli.worker_child import Child, ChildEnding
+from modules.logger.logger_service import get_logger
 
 LOOK_EVERY_SECONDS = 0.2
 MEMORY_LOOK_EVERY_SECONDS = 5.0
@@ -76,7 +75,7 @@ class WorkerSupervisor:
         self._places = [_Place(number=number, start_at=now()) for number in range(count)]
         self._announced = False
         self._memory_look_at = self._memory_log_at = now()
-        self._log = structlog.get_logger()
+        self._log = get_logger()
 
     def run(self, signals: StopSignals) -> None:
         """Keep the processes serving until a signal asks to stop, then have them finish.

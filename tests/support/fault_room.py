@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-import structlog
 from bson import ObjectId
 from pymongo import MongoClient
 
@@ -25,6 +23,7 @@ from modules.config.config_service import ConfigService
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import Device, Platform, TargetKind
 from modules.local_stack.local_stack_service import LocalStack
+from modules.logger.logger_service import LoggerService
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import OutcomePolicy, SendPushParams
 from modules.notification.workers.params import PushNotificationWorkerParams, ScanCounts
@@ -33,6 +32,7 @@ from modules.notification.workers.push_notifications_worker import PushNotificat
 from simulator.audit_log import AuditEntry
 from simulator.client import SimulatorControl
 from tests.support.invariant import Document, leaks_of, problems_of
+from tests.support.process_logs import logging_as_before
 from tests.support.servers import ROOT, eventually
 from tests.support.service_process import ServiceProcess
 from tests.support.temporal_probe import TemporalProbe
@@ -93,6 +93,7 @@ class FaultRoom:
         with ExitStack() as closing:
             probe = closing.enter_context(TemporalProbe.opened(stack.temporal_address))
             room = cls(stack, probe, **settings)
+            closing.enter_context(logging_as_before())
             closing.callback(room.close)
             yield room
 
@@ -101,8 +102,6 @@ class FaultRoom:
             process.kill()
         if self._application is not None:
             self._application.close()
-            structlog.reset_defaults()
-            logging.getLogger().handlers.clear()
             self._own_log.close()
         self.simulator.reset()
         self.probe.delete_schedule(f"{self.prefix}-push-notifications")
@@ -119,7 +118,9 @@ class FaultRoom:
             self.own_log.parent.mkdir(parents=True, exist_ok=True)
             self._own_log = self.own_log.open("a")
             with contextlib.redirect_stderr(self._own_log):
-                self._application = bootstrap(ConfigService.load(environment), role=role)
+                settings = ConfigService.load(environment)
+                LoggerService.configure(settings.logging)
+                self._application = bootstrap(settings, role=role)
         return self._application
 
     def worker(self, *, skew_seconds: float = 0.0, **settings: object) -> ServiceProcess:

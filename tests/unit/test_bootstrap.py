@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from typing import Any
 
 import pytest
+import structlog
 
 import bootstrap as composition
 from bootstrap import Application, Role
 from modules.config.config_service import ConfigService
 from modules.config.types import Settings
+from modules.logger.logger_service import LOGGER_NAME
+from tests.support.process_logs import logging_as_before
 
 # Long enough for a second thread to get as far, if nothing keeps it from that.
 MEETING_SECONDS = 0.3
@@ -73,3 +78,31 @@ def test_only_a_worker_changes_schedules_and_ends_with_its_serving(
     assert plan.schedules, "a caller too creates what is not there"
     assert all(schedule.update is worker for schedule in plan.schedules)
     assert plan.lasting is not worker
+
+
+def test_a_hosts_logging_is_as_it_was_after_bootstrap_and_close(
+    settings: Settings, starts: list[Application]
+) -> None:
+    own = logging.NullHandler()
+    root = logging.getLogger()
+    structlog.configure(processors=[structlog.processors.JSONRenderer(sort_keys=True)])
+    try:
+        with logging_as_before():
+            root.addHandler(own)
+            root.setLevel(logging.DEBUG)
+            before = logging_state(), structlog.get_config()
+            application = composition.bootstrap(settings)
+            assert (logging_state(), structlog.get_config()) == before
+            application.close()
+            assert (logging_state(), structlog.get_config()) == before
+    finally:
+        structlog.reset_defaults()
+
+
+def logging_state() -> dict[str, Any]:
+    names = ["", LOGGER_NAME, "pymongo", "temporalio", "temporalio.activity", "asyncio"]
+    loggers = {name: logging.getLogger(name) for name in names}
+    return {
+        name: (each.handlers[:], each.filters[:], each.level, each.propagate, each.disabled)
+        for name, each in loggers.items()
+    }

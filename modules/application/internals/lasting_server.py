@@ -6,16 +6,16 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-import structlog
 from temporalio.client import Client
 
 from modules.application.internals.temporal_gateway import ConnectedHook
 from modules.application.internals.worker_server import WorkerServer
 from modules.application.worker import Lane, WorkerPlan
+from modules.logger.logger_service import get_logger
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
-_log = structlog.get_logger()
+_log = get_logger()
 
 
 class LastingServer(WorkerServer):

@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
-import structlog
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.client import Client
@@ -15,10 +14,11 @@ from temporalio.service import RPCError, RPCStatusCode, TLSConfig
 
 from modules.application.errors import ConfigurationError, UnavailableError
 from modules.config.types import TemporalSettings, TemporalTlsSettings
+from modules.logger.logger_service import get_logger
 
 SEARCH_ATTRIBUTE_WAIT_SECONDS = 30.0
 FAILURE_HOLDS_SECONDS = 1.0
-_log = structlog.get_logger()
+_log = get_logger()
 # What a server answers that manages search attributes elsewhere (Temporal Cloud) or forbids it to us.
 _NOT_OURS_TO_ADD = (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED)
 

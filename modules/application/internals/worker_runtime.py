@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-import structlog
 from temporalio.client import (
     Client,
     Schedule,
@@ -41,6 +40,7 @@ from modules.application.internals.temporal_gateway import TemporalGateway, Temp
 from modules.application.internals.worker_server import WorkerServer
 from modules.application.worker import CronSchedule, Lane, ScheduleState, WorkerClass, WorkerPlan, WorkerStart
 from modules.config.types import TemporalSettings
+from modules.logger.logger_service import get_logger
 
 # An eager run in this process ends long before; asking the server for the result would cost it a poll.
 EAGER_GRACE_SECONDS = 0.5
@@ -49,7 +49,7 @@ SCHEDULE_POLL_SECONDS = 0.1
 SCHEDULE_WAIT_SECONDS = 30.0
 # A campaign's slices under way have to end first, each after the chunk it is sending.
 UPDATE_WAIT_SECONDS = 60.0
-_log = structlog.get_logger()
+_log = get_logger()
 
 
 class ScheduledRunError(UnavailableError):

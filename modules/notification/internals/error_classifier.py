@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-import structlog
 from prometheus_client import Counter
 
+from modules.logger.logger_service import get_logger
 from modules.notification.internals.channels.fcm.answer import FcmAnswer, FcmResponse, SendFailure
 from modules.notification.internals.channels.fcm.error_body import ErrorBody, parse_error_body, parse_json
 from modules.notification.internals.channels.fcm.error_table import (
@@ -44,7 +44,7 @@ OnUnknownCode = Callable[[str, int], None]
 def report_unknown_code(code: str, http_status: int) -> None:
     """Count and log an answer the table does not know."""
     UNKNOWN_CODES.labels(provider="fcm").inc()
-    structlog.get_logger().warning(
+    get_logger().warning(
         "provider answered with an unknown code",
         action="push.unknown_provider_code",
         provider="fcm",

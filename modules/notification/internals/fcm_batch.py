@@ -7,9 +7,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
-
 from modules.application.errors import ServiceError
+from modules.logger.logger_service import get_logger
 from modules.notification.errors import ProviderUnavailableError
 from modules.notification.internals.channels.fcm.access_token_source import Access
 from modules.notification.internals.channels.fcm.answer import FailureKind, FcmAnswer, SendFailure
@@ -81,7 +80,7 @@ async def _attempt(letter: Letter, app: FcmApp, access: Access, may_send: Callab
     except ServiceError as error:
         return _no_access(app, error)
     except Exception as error:  # noqa: BLE001 - what the other targets were answered must not be lost
-        structlog.get_logger().error("sending failed", action="fcm.send_failed", error=type(error).__name__)
+        get_logger().error("sending failed", action="fcm.send_failed", error=type(error).__name__)
         return SendFailure(kind=FailureKind.UNEXPECTED, detail=type(error).__name__)
 
 

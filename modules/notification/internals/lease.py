@@ -7,16 +7,15 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
-import structlog
-
 from modules.application.errors import ServiceError
+from modules.logger.logger_service import get_logger
 from modules.notification.internals.push_notification_writer import PushNotificationWriter
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
 
 RENEWALS_PER_LEASE = 3
 # A delivery that hangs lets go of its rows; its own patience with MongoDB is shorter.
 MAX_CLAIM_SECONDS = 600.0
-_log = structlog.get_logger()
+_log = get_logger()
 
 
 class Lease:

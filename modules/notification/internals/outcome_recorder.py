@@ -7,12 +7,12 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 
-import structlog
 from bson import ObjectId
 
 from modules.application.errors import ServiceError, UnavailableError
 from modules.application.mongo_database import DatabaseClock
 from modules.device_token.device_token_service import DeviceTokenService
+from modules.logger.logger_service import get_logger
 from modules.notification.internals.delivery_metrics import REFUSED_WRITES, SETTLED
 from modules.notification.internals.lease import Lease
 from modules.notification.internals.push_notification_writer import (
@@ -26,7 +26,7 @@ from modules.notification.types import DeliveryReport, TargetAction
 WRITE_PATIENCE_SECONDS = 300.0
 WRITE_RETRY_SECONDS = 1.0
 
-_log = structlog.get_logger()
+_log = get_logger()
 
 
 class OutcomeRecorder:

@@ -8,10 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-import structlog
-
 from modules.config.types import DeliverySettings
 from modules.device_token.types import Platform
+from modules.logger.logger_service import get_logger
 from modules.notification.internals.channels.port import PushChannel
 from modules.notification.internals.circuit_breaker import Admission, CircuitBreaker, Refusal
 from modules.notification.internals.delivery_metrics import BREAKER_OPENED
@@ -132,7 +131,7 @@ class ProviderGate:
         for each in keys:
             if self._breaker(each).record(result, self._monotonic(), admission):
                 BREAKER_OPENED.labels(app_id=app_id, code=result.classification.code).inc()
-                structlog.get_logger().error(
+                get_logger().error(
                     "provider closed to sends",
                     action="breaker.opened",
                     app_id=app_id,

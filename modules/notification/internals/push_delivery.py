@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import structlog
 from bson import ObjectId
 
 from modules.application.errors import UnavailableError
 from modules.application.mongo_database import DatabaseClock
+from modules.logger.logger_service import get_logger
 from modules.notification.internals.attempt_tally import AttemptTally
 from modules.notification.internals.delivery_metrics import LOST_CLAIMS
 from modules.notification.internals.lease import Lease, kept_lease
@@ -42,7 +42,7 @@ from modules.notification.types import (
 
 DRAIN_SECONDS = 15.0
 
-_log = structlog.get_logger()
+_log = get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-import structlog
-
 from modules.device_token.types import Device
+from modules.logger.logger_service import get_logger
 from modules.notification.internals.push_notification_writer import SettledRow
 from modules.notification.internals.settlement import DeviceProgress, RowProgress, Settlement, conclude
 from modules.notification.internals.store.push_notification_model import (
@@ -98,7 +97,7 @@ def ended(
 def failed(row: PushNotificationModel, progress: RowProgress, error: Exception) -> SettledRow:
     """The end of a row that our own code could not deliver; the error's text can hold content."""
     name = type(error).__name__
-    structlog.get_logger().error(
+    get_logger().error(
         "delivery failed", action="push.internal_error", notification_id=str(row.id), error=name
     )
     return ended(row, progress, "internal_error", f"delivery failed with {name}", event="failed")

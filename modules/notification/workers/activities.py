@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-import structlog
 from temporalio import activity
 
 from modules.application.application_service import ApplicationService
 from modules.application.worker import WorkerClass
+from modules.logger.logger_service import get_logger
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import DeliveryReport, DueRow, Priority
 from modules.notification.workers.activity_boundary import heartbeating, without_content
@@ -156,7 +156,7 @@ async def _started(starts: Sequence[_Start]) -> DuePage:
         raise refused[0]
     # One that cannot be started must not keep all later ones from it; the next scan tries again.
     if refused:
-        structlog.get_logger().warning("workers not started", action="scan.refused", workers=len(refused))
+        get_logger().warning("workers not started", action="scan.refused", workers=len(refused))
     new = [each for each, outcome in zip(starts, outcomes, strict=True) if outcome is True]
     running = [each for each, outcome in zip(starts, outcomes, strict=True) if outcome is False]
     batches = sum(each.cls is PushNotificationBatchWorker for each in new)

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from modules.application.errors import ConflictError, InvalidInputError, NotFoundError, ServiceError
+from modules.logger.logger_service import get_logger
 
 ResultT = TypeVar("ResultT")
 
@@ -47,9 +47,7 @@ async def without_content(work: Awaitable[ResultT]) -> ResultT:
         raise ApplicationError(error.code, type=error.code, non_retryable=final) from None
     except Exception as error:  # noqa: BLE001 - raised again, without its text
         name = type(error).__name__
-        structlog.get_logger().error(
-            "activity failed", action="activity.failed", error=name, frames=_frames(error)
-        )
+        get_logger().error("activity failed", action="activity.failed", error=name, frames=_frames(error))
         raise ApplicationError(name, type=name) from None
 
 

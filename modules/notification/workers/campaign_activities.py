@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-import structlog
 from temporalio import activity
 
 from modules.application.errors import ServiceError
+from modules.logger.logger_service import get_logger
 from modules.notification.campaign_service import CampaignService
 from modules.notification.campaign_types import (
     CampaignParams,
@@ -92,7 +92,7 @@ async def _restart() -> int:
             restarted += await CampaignService.start_run_async(campaign_id=campaign_id)
         except Exception as error:  # noqa: BLE001 - one campaign must not keep the scan from the due rows
             code = error.code if isinstance(error, ServiceError) else type(error).__name__
-            structlog.get_logger().warning(
+            get_logger().warning(
                 "campaign not restarted", action="scan.campaign_refused", id=campaign_id, error=code
             )
     return restarted

@@ -11,7 +11,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from structlog.testing import capture_logs
 from temporalio.client import Client
 
 from modules.application.internals import lasting_server
@@ -30,6 +29,7 @@ from modules.notification.types import Status
 from modules.notification.workers.push_notification_worker import PushNotificationWorker
 from modules.notification.workers.push_notifications_worker import PushNotificationsWorker
 from temporal_config import SEARCH_ATTRIBUTES, WORKERS
+from tests.support.process_logs import capture_logs
 from tests.support.workflow_runs import ScriptedDelivery, delete_schedules, make_worker_params
 
 WORKER_TASKS = {"worker-immediate", "worker-normal"}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from structlog.testing import capture_logs
-
 from modules.notification.types import Outcome
 from tests.integration.fcm.conftest import MakeService, outcomes
 from tests.support.fcm_errors import fcm_error
@@ -13,6 +11,7 @@ from tests.support.fcm_factories import make_payload, make_target, make_targets
 from tests.support.fcm_files import write_service_account
 from tests.support.fcm_socket import FcmSocket, Reaction, Received, accept, answering
 from tests.support.fcm_token_server import TokenServer, granting, refusing
+from tests.support.process_logs import capture_logs
 
 
 async def test_without_a_token_nothing_is_sent(

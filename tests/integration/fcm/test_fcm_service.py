@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from h2.errors import ErrorCodes
-from structlog.testing import capture_logs
 
 from modules.application.errors import InvalidInputError
 from modules.config.types import FcmAppSettings
@@ -37,6 +36,7 @@ from tests.support.fcm_socket import (
     silence,
 )
 from tests.support.fcm_token_server import Posted, TokenServer, granting
+from tests.support.process_logs import capture_logs
 
 
 def by_address(reactions: dict[str, Reaction]) -> Callable[[Received], Reaction]:

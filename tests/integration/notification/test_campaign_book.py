@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from bson import ObjectId
 from pymongo.errors import OperationFailure
-from structlog.testing import capture_logs
 
 from modules.account.account_service import AccountService
 from modules.application.errors import (
@@ -26,6 +25,7 @@ from modules.notification.errors import CampaignDryRunError, CampaignFinishedErr
 from modules.notification.internals.store.campaign_rows import campaign_row_id
 from modules.preference.preference_service import PreferenceService
 from tests.support.campaigns import CampaignRoom, campaign_room
+from tests.support.process_logs import capture_logs
 
 FINAL = ("cancelled", "completed", "planned")
 

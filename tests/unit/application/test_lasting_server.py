@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from modules.application.internals import lasting_server
 from modules.application.internals.lasting_server import LastingServer
 from modules.application.internals.temporal_gateway import ConnectedHook, TemporalUnavailableError
 from modules.application.worker import Lane, WorkerPlan
+from tests.support.process_logs import capture_logs
 
 FIRST, SECOND, LONGEST = 0.001, 0.002, 0.003
 

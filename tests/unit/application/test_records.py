@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel, ConfigDict
-from structlog.testing import capture_logs
 
 from modules.application.errors import UnreadableRecordError
 from modules.application.records import read_record, readable_records
+from tests.support.process_logs import capture_logs
 
 SECRET = "a secret"
 

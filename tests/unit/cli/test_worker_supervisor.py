@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-import structlog
-from structlog.testing import capture_logs
 
 from modules.application.errors import Problem
 from modules.cli.exit_codes import ChildFailedError, ExitCode, exit_code_for
@@ -17,10 +15,11 @@ from modules.cli.stop_signals import StopSignals
 from modules.cli.supervision_rules import LONGEST_PAUSE_SECONDS
 from modules.cli.worker_child import ChildEnding
 from modules.cli.worker_supervisor import SupervisionLimits, WorkerStopError, WorkerSupervisor
+from tests.support.process_logs import capture_logs
 
 DRAIN_SECONDS = 30.0
 MAX_MEMORY_MIB = 500
-Entries = list[MutableMapping[str, Any]]
+Entries = list[dict[str, Any]]
 AWAY = Problem("temporal_unavailable", None, "cannot be reached")
 
 
@@ -104,10 +103,8 @@ def room() -> Room:
 
 @pytest.fixture
 def logged() -> Iterator[Entries]:
-    structlog.reset_defaults()
     with capture_logs() as entries:
         yield entries
-    structlog.reset_defaults()
 
 
 def actions(logged: Entries, action: str) -> Entries:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
 
 from modules.notification.internals.channels.fcm.answer import FailureKind, FcmResponse, SendFailure
 from modules.notification.internals.channels.fcm.error_table import (
@@ -26,6 +25,7 @@ from modules.notification.internals.error_classifier import (
 )
 from modules.notification.types import Classification, Outcome, TargetAction, ThrottleScope
 from tests.support.fcm_errors import bad_request, fcm_error, quota_failure
+from tests.support.process_logs import capture_logs
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 DATE = "Sun, 01 Mar 2026 12:00:00 GMT"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import structlog
-
 from modules.application.errors import ServiceError
 from modules.config.types import FcmAppSettings, FcmSettings
+from modules.logger.logger_service import get_logger
 from modules.notification.internals.channels.fcm.access_token_source import Access, AccessTokenSource
 from modules.notification.internals.channels.fcm.answer import FcmAnswer
 from modules.notification.internals.channels.fcm.error_body import refuses_access_token
@@ -63,7 +62,7 @@ class FcmApp:
         if error is self._reported:
             return
         self._reported = error
-        structlog.get_logger().error(
+        get_logger().error(
             "no access token",
             action="fcm.no_access",
             app_id=self._app_id,
