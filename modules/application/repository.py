@@ -19,6 +19,7 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
+from modules.application.collection_upkeep import CollectionNotPreparedError, Upkeep, needed_upkeep
 from modules.application.errors import ConfigurationError, StoreError, UnavailableError
 
 Document = dict[str, Any]
@@ -79,21 +80,48 @@ class Repository:
         return self.indexes
 
     async def ensure(self) -> None:
-        """Create the collection, its validator and its indexes, or bring them up to date; safe to repeat."""
+        """Create the collection, its validator and its indexes, or bring them up to date; safe to repeat.
+
+        It looks first and changes only what differs. Raises CollectionNotPreparedError when something has to
+        be changed and the user may not.
+        """
         async with database_errors():
+            upkeep = await needed_upkeep(
+                self._database,
+                self.collection_name,
+                validator=self.validator,
+                indexes=self.index_models(),
+            )
             try:
-                # The driver's own existence check would raise before the server can say NamespaceExists.
-                await self._database.create_collection(
-                    self.collection_name, check_exists=False, validator=dict(self.validator)
-                )
+                await self._carry_out(upkeep)
             except OperationFailure as error:
-                if error.code != _NAMESPACE_EXISTS:
+                if error.code != _UNAUTHORIZED:
                     raise
-                await self._database.command(
-                    "collMod", self.collection_name, validator=dict(self.validator), validationLevel="strict"
-                )
-            for index in self.index_models():
-                await self._ensure_index(index)
+                raise CollectionNotPreparedError(self.collection_name, upkeep.missing()) from None
+
+    async def _carry_out(self, upkeep: Upkeep) -> None:
+        if upkeep.create:
+            await self._create()
+        elif upkeep.change_validator:
+            await self._set_validator()
+        for index in upkeep.indexes:
+            await self._ensure_index(index)
+
+    async def _create(self) -> None:
+        try:
+            # The driver's own existence check would raise before the server can say NamespaceExists.
+            await self._database.create_collection(
+                self.collection_name, check_exists=False, validator=dict(self.validator)
+            )
+        except OperationFailure as error:
+            if error.code != _NAMESPACE_EXISTS:
+                raise
+            await self._set_validator()
+
+    async def _set_validator(self) -> None:
+        await self._database.command(
+            "collMod", self.collection_name, validator=dict(self.validator), validationLevel="strict"
+        )
 
     async def _ensure_index(self, index: IndexModel) -> None:
         try:
