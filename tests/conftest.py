@@ -75,6 +75,18 @@ def fresh_stack() -> Iterator[LocalStack]:
     shutil.rmtree(session_folder() / name, ignore_errors=True)
 
 
+@pytest.fixture
+def three_nodes() -> Iterator[LocalStack]:
+    """As `fresh_stack`, with a replica set of three (see MongodbNodes for what can be done to it)."""
+    name = f"three-{uuid.uuid4().hex[:8]}"
+    params = LocalStackParams(
+        folder=Path(), use_configured=False, mongodb_nodes=3, mongodb_cache_gigabytes=0.25
+    )
+    with start_stack(name, params) as running:
+        yield running
+    shutil.rmtree(session_folder() / name, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def mongodb_uri(stack: LocalStack) -> str:
     return stack.mongodb_uri

@@ -9,16 +9,18 @@ from types import TracebackType
 from typing import Self
 
 from modules.application.errors import ServiceError
+from modules.local_stack.errors import ServerStartError
 from modules.local_stack.internals.free_ports import LOOPBACK, PortChooser
-from modules.local_stack.internals.mongodb_server import find_mongod, mongodb_uri
+from modules.local_stack.internals.mongodb_server import find_mongod, mongodb_names, mongodb_uri
 from modules.local_stack.internals.server_launcher import ServerLauncher
 from modules.local_stack.internals.simulator_server import simulator_address
 from modules.local_stack.internals.sourced_environment import as_shell_script, forget_sourced
 from modules.local_stack.internals.stack_folder import StackFolder
 from modules.local_stack.internals.stack_plans import plan_servers
-from modules.local_stack.internals.store.replica_set import check_reachable
+from modules.local_stack.internals.store.replica_set import check_reachable, join_members
 from modules.local_stack.internals.temporal_binary import obtain_temporal
 from modules.local_stack.internals.temporal_server import check_temporal_reachable
+from modules.local_stack.internals.waiting import wait_until
 from modules.local_stack.types import (
     LocalStackParams,
     Progress,
@@ -75,7 +77,7 @@ class LocalStack:
 
     @property
     def servers(self) -> Mapping[str, ServerHandle]:
-        """The servers this stack started, by name: mongodb, temporal, simulator."""
+        """The servers this stack started: mongodb (mongodb_2 … of a larger set), temporal, simulator."""
         return self._launcher.servers
 
     def environment(self) -> dict[str, str]:
@@ -185,7 +187,7 @@ def _running(
 ) -> LocalStack:
     ports, environment = launcher.ports, dict(configured)
     if "mongodb" in ports:
-        environment["MONGODB_URI"] = mongodb_uri(ports["mongodb"])
+        environment["MONGODB_URI"] = _replica_set(params, ports)
     if "temporal" in ports:
         environment["TEMPORAL_ADDRESS"] = f"{LOOPBACK}:{ports['temporal']}"
         if params.temporal_ui:
@@ -203,3 +205,12 @@ def _running(
         environment=environment,
         simulator=simulator,
     )
+
+
+def _replica_set(params: LocalStackParams, ports: Mapping[str, int]) -> str:
+    """The address of the set, with a primary; raises ServerStartError when several find none in time."""
+    members = [ports[name] for name in mongodb_names(params.mongodb_nodes)]
+    seconds = params.start_timeout_seconds
+    if len(members) > 1 and not wait_until(lambda: join_members(LOOPBACK, members), timeout_seconds=seconds):
+        raise ServerStartError(f"the mongods did not agree on a primary in {seconds:.0f} s")
+    return mongodb_uri(members)

@@ -41,7 +41,8 @@ class LocalStackParams:
     `folder` gets `data/`, `logs/`, `tmp/` and the stack's own state; one stack at a time runs in it.
     `keep_data` False starts with empty servers and leaves only the logs behind.
     `use_configured` True takes the servers that MONGODB_URI and TEMPORAL_ADDRESS name, if they do.
-    `simulator` is the engine of the FCM simulator, None runs none.
+    `mongodb_nodes` above 1 makes a replica set of so many servers, named mongodb, mongodb_2 … `simulator` is
+    the engine of the FCM simulator, None runs none.
     """
 
     folder: Path
@@ -52,6 +53,7 @@ class LocalStackParams:
     keep_data: bool = False
     use_configured: bool = True
     ports: StackPorts = field(default_factory=StackPorts)
+    mongodb_nodes: int = 1
     mongodb_cache_gigabytes: float = 0.5
     start_timeout_seconds: float = 60.0
     on_progress: Progress = no_progress

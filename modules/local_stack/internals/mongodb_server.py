@@ -1,10 +1,11 @@
-"""Finds a mongod and says how to run it as a replica set of one."""
+"""Finds a mongod and says how to run it as a replica set of one, or as a member of a larger one."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 
 from modules.local_stack.errors import ToolMissingError
@@ -13,7 +14,7 @@ from modules.local_stack.internals.process_identity import listens
 from modules.local_stack.internals.server_environment import server_environment
 from modules.local_stack.internals.server_process import ServerDefinition
 from modules.local_stack.internals.stack_folder import StackFolder
-from modules.local_stack.internals.store.replica_set import REPLICA_SET, is_primary
+from modules.local_stack.internals.store.replica_set import REPLICA_SET, is_member, is_primary
 
 OPLOG_MEGABYTES = 128
 STOP_TIMEOUT_SECONDS = 10.0
@@ -33,27 +34,41 @@ def find_mongod() -> Path:
     )
 
 
-def mongodb_uri(port: int) -> str:
-    return f"mongodb://{LOOPBACK}:{port}/?replicaSet={REPLICA_SET}"
+def mongodb_names(nodes: int) -> list[str]:
+    """What the servers of a set are called in their stack: mongodb, mongodb_2, mongodb_3 …"""
+    return ["mongodb", *(f"mongodb_{number}" for number in range(2, nodes + 1))]
+
+
+def mongodb_uri(ports: Sequence[int]) -> str:
+    hosts = ",".join(f"{LOOPBACK}:{port}" for port in ports)
+    return f"mongodb://{hosts}/?replicaSet={REPLICA_SET}"
 
 
 def define_mongodb(
-    *, program: Path, folder: StackFolder, port: int, cache_gigabytes: float, start_timeout_seconds: float
+    *,
+    name: str,
+    alone: bool,
+    program: Path,
+    folder: StackFolder,
+    port: int,
+    cache_gigabytes: float,
+    start_timeout_seconds: float,
 ) -> ServerDefinition:
-    """A replica set of one on the port, ready when it is primary under that address."""
+    """A server on the port: `alone`, ready when it is primary under that address, else when it can join."""
+    takes_part = is_primary if alone else is_member
     command = (
         *(str(program), "--replSet", REPLICA_SET, "--bind_ip", LOOPBACK, "--port", str(port)),
-        *("--dbpath", str(folder.data("mongodb")), "--nounixsocket", "--quiet"),
+        *("--dbpath", str(folder.data(name)), "--nounixsocket", "--quiet"),
         *("--wiredTigerCacheSizeGB", str(cache_gigabytes), "--oplogSize", str(OPLOG_MEGABYTES)),
         *("--setParameter", "diagnosticDataCollectionEnabled=false"),
     )
     return ServerDefinition(
-        name="mongodb",
+        name=name,
         command=command,
         environment=server_environment(temporary=folder.temporary(), run_id=folder.state.run_id),
         working_folder=folder.path,
-        log_path=folder.log("mongodb"),
-        is_ready=lambda pid: listens(pid, port) and is_primary(LOOPBACK, port),
+        log_path=folder.log(name),
+        is_ready=lambda pid: listens(pid, port) and takes_part(LOOPBACK, port),
         start_timeout_seconds=start_timeout_seconds,
         stop_timeout_seconds=STOP_TIMEOUT_SECONDS,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from modules.local_stack.internals.mongodb_server import define_mongodb, find_mongod
+from modules.local_stack.internals.mongodb_server import define_mongodb, find_mongod, mongodb_names
 from modules.local_stack.internals.server_launcher import LaunchPlan
 from modules.local_stack.internals.simulator_server import define_simulator
 from modules.local_stack.internals.stack_folder import StackFolder
@@ -19,7 +19,7 @@ def plan_servers(
     """Servers that are configured already are left out. Raises ToolMissingError or StackFolderError."""
     plans = []
     if params.mongodb and "MONGODB_URI" not in configured:
-        plans.append(_plan_mongodb(folder, params))
+        plans += _plan_mongodb(folder, params)
     if params.temporal and "TEMPORAL_ADDRESS" not in configured:
         plans.append(_plan_temporal(folder, params))
     if params.simulator is not None:
@@ -27,19 +27,25 @@ def plan_servers(
     return plans
 
 
-def _plan_mongodb(folder: StackFolder, params: LocalStackParams) -> LaunchPlan:
+def _plan_mongodb(folder: StackFolder, params: LocalStackParams) -> list[LaunchPlan]:
     program = find_mongod()
-    return LaunchPlan(
-        name="mongodb",
-        port_names=("mongodb",),
-        define=lambda ports: define_mongodb(
-            program=program,
-            folder=folder,
-            port=ports["mongodb"],
-            cache_gigabytes=params.mongodb_cache_gigabytes,
-            start_timeout_seconds=params.start_timeout_seconds,
-        ),
-    )
+
+    def plan(name: str) -> LaunchPlan:
+        return LaunchPlan(
+            name=name,
+            port_names=(name,),
+            define=lambda ports: define_mongodb(
+                name=name,
+                alone=params.mongodb_nodes == 1,
+                program=program,
+                folder=folder,
+                port=ports[name],
+                cache_gigabytes=params.mongodb_cache_gigabytes,
+                start_timeout_seconds=params.start_timeout_seconds,
+            ),
+        )
+
+    return [plan(name) for name in mongodb_names(params.mongodb_nodes)]
 
 
 def _plan_temporal(folder: StackFolder, params: LocalStackParams) -> LaunchPlan:

@@ -97,6 +97,8 @@ def test_a_port_lost_between_choosing_and_listening_is_chosen_again(tmp_path: Pa
             intruder.bind((LOOPBACK, ports["mongodb"]))
             intruder.listen()
         return define_mongodb(
+            name="mongodb",
+            alone=True,
             program=find_mongod(),
             folder=folder,
             port=ports["mongodb"],

@@ -1,7 +1,8 @@
-"""Brings a local mongod to be the primary of its own replica set, whatever port it had before."""
+"""Brings local mongods to be one replica set, of one or of several, whatever ports they had before."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -12,20 +13,55 @@ from modules.local_stack.errors import ServerUnreachableError
 
 REPLICA_SET = "rs0"
 ANSWER_TIMEOUT_MS = 3000
+# The default of ten seconds without a primary would be most of a test.
+QUICK_ELECTIONS = {"electionTimeoutMillis": 2_000, "heartbeatIntervalMillis": 500}
 
 
 def is_primary(host: str, port: int) -> bool:
     """True once the server is the primary under this address; if not, takes the next step towards it."""
     address = f"{host}:{port}"
     try:
-        with MongoClient[dict[str, Any]](
-            host, port, directConnection=True, serverSelectionTimeoutMS=ANSWER_TIMEOUT_MS
-        ) as client:
+        with _direct(host, port) as client:
             hello = client.admin.command("hello")
             if hello.get("isWritablePrimary"):
                 return bool(hello.get("me") == address)
             if "setName" not in hello:
                 _configure(client, address)
+    except PyMongoError:
+        return False
+    return False
+
+
+def is_member(host: str, port: int) -> bool:
+    """True once the server takes part in its set, or waits to be told which one that is."""
+    try:
+        with _direct(host, port) as client:
+            hello = client.admin.command("hello")
+            if hello.get("isWritablePrimary") or hello.get("secondary"):
+                return True
+            config = client.local["system.replset"].find_one()
+    except PyMongoError:
+        return False
+    return config is None or f"{host}:{port}" not in _hosts(config)
+
+
+def join_members(host: str, ports: Sequence[int]) -> bool:
+    """True once these servers are one set with a primary; if not, takes the next step towards it."""
+    wanted = [f"{host}:{port}" for port in ports]
+    try:
+        states = [_state(host, port) for port in ports]
+        if states.count("primary") == 1 and states.count("secondary") == len(ports) - 1:
+            return True
+        with _direct(host, ports[0]) as client:
+            config = client.local["system.replset"].find_one()
+            # AlreadyInitialized: the servers are still reading the configuration they have.
+            with suppress(OperationFailure):
+                if config is None:
+                    members = [{"_id": number, "host": address} for number, address in enumerate(wanted)]
+                    config = {"_id": REPLICA_SET, "members": members, "settings": QUICK_ELECTIONS}
+                    client.admin.command("replSetInitiate", config)
+                elif _hosts(config) != wanted:
+                    _move(client, config, wanted)
     except PyMongoError:
         return False
     return False
@@ -52,6 +88,22 @@ def check_reachable(uri: str) -> None:
         )
 
 
+def _direct(host: str, port: int) -> MongoClient[dict[str, Any]]:
+    return MongoClient(host, port, directConnection=True, serverSelectionTimeoutMS=ANSWER_TIMEOUT_MS)
+
+
+def _state(host: str, port: int) -> str:
+    with _direct(host, port) as client:
+        hello = client.admin.command("hello")
+    if hello.get("isWritablePrimary"):
+        return "primary"
+    return "secondary" if hello.get("secondary") else "neither"
+
+
+def _hosts(config: dict[str, Any]) -> list[str]:
+    return [member["host"] for member in config["members"]]
+
+
 def _configure(client: MongoClient[dict[str, Any]], address: str) -> None:
     config = client.local["system.replset"].find_one()
     # AlreadyInitialized: mongod is still reading the configuration it has.
@@ -60,7 +112,12 @@ def _configure(client: MongoClient[dict[str, Any]], address: str) -> None:
             members = [{"_id": 0, "host": address}]
             client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": members})
         elif config["members"][0]["host"] != address:
-            # Kept data on another port: the set waits for its old address until it is told, by force.
-            config["members"][0]["host"] = address
-            config["version"] += 1
-            client.admin.command("replSetReconfig", config, force=True)
+            _move(client, config, [address])
+
+
+def _move(client: MongoClient[dict[str, Any]], config: dict[str, Any], addresses: Sequence[str]) -> None:
+    # Kept data on other ports: the set waits for its old addresses until it is told, by force.
+    for member, address in zip(config["members"], addresses, strict=True):
+        member["host"] = address
+    config["version"] += 1
+    client.admin.command("replSetReconfig", config, force=True)
