@@ -13,6 +13,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    from modules.application.markdown import as_code
     from modules.application.worker import Lane, WorkerStart
     from modules.notification.audience_types import CampaignState
     from modules.notification.campaign_types import (
@@ -78,7 +79,7 @@ class CampaignWorker:
             workflow_id=f"campaign/{params.campaign_id}",
             lane=Lane.BULK,
             summary=f"campaign {params.campaign_id}" + (" (dry run)" if params.dry_run else ""),
-            details=f"Delivers campaign `{params.campaign_id}`, page by page of its audience.",
+            details=f"Delivers campaign {as_code(params.campaign_id)}, page by page of its audience.",
             attributes={"CampaignId": params.campaign_id},
             memo={"campaign_id": params.campaign_id},
         )

@@ -8,6 +8,7 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
+    from modules.application.markdown import as_code
     from modules.application.worker import Lane, WorkerStart
     from modules.notification.workers.params import BatchParams
 
@@ -32,7 +33,10 @@ class PushNotificationBatchWorker:
             lane=Lane.BULK,
             run_timeout_seconds=RUN_TIMEOUT_SECONDS,
             summary=f"{params.rows} due push notifications",
-            details=f"Delivers push notifications `{params.first_id}` to `{params.last.notification_id}`.",
+            details=(
+                f"Delivers push notifications {as_code(params.first_id)} "
+                f"to {as_code(params.last.notification_id)}."
+            ),
             memo={"first_id": params.first_id, "last_id": params.last.notification_id},
         )
 

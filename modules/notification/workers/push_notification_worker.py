@@ -8,6 +8,7 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
+    from modules.application.markdown import as_code
     from modules.application.worker import Lane, WorkerStart
     from modules.notification.types import DeliveryReport, Priority, Status
     from modules.notification.workers.params import DeliverParams, PushNotificationWorkerParams
@@ -44,8 +45,9 @@ class PushNotificationWorker:
             summary=f"push {params.notification_id} ({params.priority})",
             run_timeout_seconds=RUN_TIMEOUT_SECONDS,
             details=(
-                f"Delivers push notification `{params.notification_id}` to account `{params.account_id}`."
-                f"\n\n`notifications show {params.notification_id}` prints its timeline."
+                f"Delivers push notification {as_code(params.notification_id)} "
+                f"to account {as_code(params.account_id)}."
+                f"\n\n{as_code(f'notifications show {params.notification_id}')} prints its timeline."
             ),
             attributes={
                 "NotificationId": params.notification_id,
@@ -96,4 +98,4 @@ class PushNotificationWorker:
 
 def _in_words(report: DeliveryReport) -> str:
     counts = f"{report.accepted} device(s) accepted, {report.failed} did not"
-    return f"Status **{report.status}** ({report.note}): {counts}"
+    return f"Status **{report.status}** ({as_code(report.note)}): {counts}"
