@@ -221,6 +221,7 @@ def our_service(server: Server) -> FCMService:
         settings=FcmSettings(
             credentials_path=server.credentials_path,
             project_id=None,
+            link_base=None,
             endpoint=server.endpoint,
             ca_file=server.ca_file,
             connect_timeout_seconds=5,

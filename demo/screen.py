@@ -55,7 +55,7 @@ class Screen:
         for notification in notifications:
             self._console.print()
             self._console.print(
-                f"[bold]{escape(notification.title)}[/bold]  {notification.priority.value}, "
+                f"[bold]{escape(notification.title or '')}[/bold]  {notification.priority.value}, "
                 f"[bold]{notification.status.value}[/bold]  [dim]{notification.id}[/dim]"
             )
             self._console.print(_timeline(notification, platforms))

@@ -15,21 +15,27 @@ from modules.cli.campaign_options import AudienceOptions, parse_rate, parse_roll
 from modules.cli.campaign_watch import watch
 from modules.cli.exit_codes import UsageProblemsError
 from modules.cli.message_options import (
+    AndroidSoundOption,
+    ApnsSoundOption,
     BodyOption,
     CategoryOption,
     ClickActionOption,
     DataOption,
     ExpiresInOption,
     ImageUrlOption,
+    InterruptionLevelOption,
+    MessageOptions,
     PolicyOption,
+    SilentOption,
+    SoundOption,
     TitleOption,
 )
 from modules.cli.notification_commands import DEFAULT_LIST_LIMIT
-from modules.cli.option_parsing import parse_data, parse_duration
+from modules.cli.option_parsing import parse_duration
 from modules.cli.output import JsonOption, print_fields, print_table, show, show_fields
 from modules.cli.session import application, from_now
 from modules.device_token.types import Platform
-from modules.notification.types import OutcomePolicy, SendPushParams
+from modules.notification.types import OutcomePolicy
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,13 +86,18 @@ _LIST_COLUMNS = ("id", "campaign_key", "state", "accounts", "title", "created_at
 def send(
     *,
     key: Annotated[str, typer.Option(help="Sent once under this key.")],
-    title: TitleOption,
-    body: BodyOption,
+    title: TitleOption = None,
+    body: BodyOption = None,
+    silent: SilentOption = False,
     data: DataOption = None,
     category: CategoryOption = "general",
     image_url: ImageUrlOption = None,
     click_action: ClickActionOption = None,
     policy: PolicyOption = OutcomePolicy.AT_LEAST_ONCE,
+    sound: SoundOption = None,
+    android_sound: AndroidSoundOption = None,
+    apns_sound: ApnsSoundOption = None,
+    interruption_level: InterruptionLevelOption = None,
     accounts_file: AccountsFileOption = None,
     platform: PlatformOption = None,
     app_id: AppOption = None,
@@ -109,7 +120,20 @@ def send(
     Exit code 0 says that the campaign is accepted for good; `campaign show` says how far it is.
     """
     problems: list[Problem] = []
-    pairs = parse_data(data or (), "data", problems)
+    message = MessageOptions(
+        title=title,
+        body=body,
+        silent=silent,
+        data=data,
+        category=category,
+        image_url=image_url,
+        click_action=click_action,
+        policy=policy,
+        sound=sound,
+        android_sound=android_sound,
+        apns_sound=apns_sound,
+        interruption_level=interruption_level,
+    )
     expiry = None if expires_in is None else parse_duration(expires_in, "expires_in", problems)
     audience_options = AudienceOptions(
         accounts_file=accounts_file,
@@ -124,20 +148,11 @@ def send(
     )
     audience_options.check(problems)
     query = audience_options.to_query(problems)
+    params = message.to_params(app_id=None if audience_options.is_broadcast else app_id, problems=problems)
     rate_per_second = None if rate is None else parse_rate(rate, "rate", problems)
     steps = parse_rollout(rollout, max_error_rate=max_error_rate, max_p95_ms=max_p95_ms, problems=problems)
     if problems:
         raise UsageProblemsError(problems)
-    params = SendPushParams(
-        title=title,
-        body=body,
-        data=pairs,
-        image_url=image_url,
-        click_action=click_action,
-        category=category,
-        outcome_policy=policy,
-        app_id=None if audience_options.is_broadcast else app_id,
-    )
     with audience_options.opened(query) as audience, application() as opened:
         from modules.notification.campaign_service import CampaignService
         from modules.notification.notification_service import NotificationService

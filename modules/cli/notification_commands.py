@@ -16,19 +16,25 @@ from modules.application.errors import Problem, UnavailableError
 from modules.cli.device_commands import AccountOption
 from modules.cli.exit_codes import UsageProblemsError
 from modules.cli.message_options import (
+    AndroidSoundOption,
+    ApnsSoundOption,
     BodyOption,
     CategoryOption,
     ClickActionOption,
     DataOption,
     ExpiresInOption,
     ImageUrlOption,
+    InterruptionLevelOption,
+    MessageOptions,
     PolicyOption,
+    SilentOption,
+    SoundOption,
     TitleOption,
 )
-from modules.cli.option_parsing import parse_data, parse_duration
+from modules.cli.option_parsing import parse_duration
 from modules.cli.output import JsonOption, print_fields, print_table, show, show_fields
 from modules.cli.session import application, from_now
-from modules.notification.types import OutcomePolicy, SendPushParams
+from modules.notification.types import OutcomePolicy
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,8 +50,9 @@ _LIST_COLUMNS = ("id", "status", "priority", "category", "title", "retry_count",
 def send(
     *,
     account: AccountOption,
-    title: TitleOption,
-    body: BodyOption,
+    title: TitleOption = None,
+    body: BodyOption = None,
+    silent: SilentOption = False,
     data: DataOption = None,
     immediate: Annotated[
         bool, typer.Option("--immediate", help="At once, without asking preferences.")
@@ -56,6 +63,10 @@ def send(
     image_url: ImageUrlOption = None,
     click_action: ClickActionOption = None,
     policy: PolicyOption = OutcomePolicy.AT_LEAST_ONCE,
+    sound: SoundOption = None,
+    android_sound: AndroidSoundOption = None,
+    apns_sound: ApnsSoundOption = None,
+    interruption_level: InterruptionLevelOption = None,
     app_id: Annotated[str | None, typer.Option("--app", help="Only devices of this FCM app.")] = None,
     _json: JsonOption = False,
 ) -> None:
@@ -64,20 +75,24 @@ def send(
     Exit code 0 says that it is accepted for good; what became of it is its status.
     """
     problems: list[Problem] = []
-    pairs = parse_data(data or (), "data", problems)
+    message = MessageOptions(
+        title=title,
+        body=body,
+        silent=silent,
+        data=data,
+        category=category,
+        image_url=image_url,
+        click_action=click_action,
+        policy=policy,
+        sound=sound,
+        android_sound=android_sound,
+        apns_sound=apns_sound,
+        interruption_level=interruption_level,
+    )
+    params = message.to_params(app_id=app_id, problems=problems)
     expiry = None if expires_in is None else parse_duration(expires_in, "expires_in", problems)
     if problems:
         raise UsageProblemsError([*account_id_problems(account), *problems])
-    params = SendPushParams(
-        title=title,
-        body=body,
-        data=pairs,
-        image_url=image_url,
-        click_action=click_action,
-        category=category,
-        app_id=app_id,
-        outcome_policy=policy,
-    )
     with application("caller" if immediate else "operator") as opened:
         from modules.notification.notification_service import NotificationService
 

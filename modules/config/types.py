@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from modules.application.app_ids import DEFAULT_APP_ID
 
+# The origin of a web app, perhaps with a path; paths of click actions follow without a second slash.
+LinkBase = Annotated[str, Field(pattern=r"^https://[^/\\\s?#@]+(/[^/\\\s?#]+)*/?$", max_length=512)]
 PositiveSeconds = Annotated[float, Field(gt=0)]
 
 
@@ -49,10 +51,14 @@ class TemporalSettings(_Section):
 
 
 class FcmAppSettings(_Section):
-    """One Firebase project: its service account file, and the project when it is not the file's own."""
+    """One Firebase project: its service account file, and the project when it is not the file's own.
+
+    `link_base` is what a browser finds the paths of click actions behind.
+    """
 
     credentials_path: Path
     project_id: str | None = None
+    link_base: LinkBase | None = None
 
 
 class FcmSettings(_Section):
@@ -60,6 +66,7 @@ class FcmSettings(_Section):
 
     credentials_path: Path | None
     project_id: str | None
+    link_base: LinkBase | None
     endpoint: Annotated[str, Field(pattern=r"^https://[^/\s]+$")]
     ca_file: Path | None
     connect_timeout_seconds: PositiveSeconds
@@ -71,8 +78,15 @@ class FcmSettings(_Section):
         """Every configured app by id; the top-level credentials are the app "default"."""
         if self.credentials_path is None:
             return dict(self.apps)
-        default = FcmAppSettings(credentials_path=self.credentials_path, project_id=self.project_id)
+        default = FcmAppSettings(
+            credentials_path=self.credentials_path, project_id=self.project_id, link_base=self.link_base
+        )
         return {DEFAULT_APP_ID: default, **self.apps}
+
+    def longest_link_base(self) -> str | None:
+        """What a message has to have room for, whichever app it goes to."""
+        bases = (app.link_base for app in self.all_apps().values() if app.link_base is not None)
+        return max(bases, key=len, default=None)
 
 
 class DeliverySettings(_Section):

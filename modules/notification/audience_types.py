@@ -117,4 +117,4 @@ class Campaign:
     updated_at: datetime
     finished_at: datetime | None
     plan: CampaignPlan | None
-    title: str
+    title: str | None

@@ -76,18 +76,31 @@ class ThrottleScope(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AndroidOptions:
+    """`click_action` names an intent filter of the app: a tap starts that activity, not the launcher's.
+
+    `sound`, a raw resource's name or `default`, counts up to Android 7; from 8 on the channel has the sound.
+    """
+
     channel_id: str | None = None
     priority: str | None = None
     collapse_key: str | None = None
     sound: str | None = None
+    click_action: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApnsOptions:
+    """`category` names the notification's actions in the app.
+
+    `interruption_level` is passive, active, time-sensitive or critical; the last two need entitlements.
+    """
+
     headers: Mapping[str, str] = field(default_factory=dict)
     badge: int | None = None
     sound: str | None = None
     thread_id: str | None = None
+    category: str | None = None
+    interruption_level: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,15 +110,17 @@ class WebPushOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendPushParams:
-    """What to tell one account by push.
+    """What to tell one account by push. Without `title` and `body` it is silent: the app alone gets `data`.
 
-    `data` keys and values are strings (FCM HTTP v1, Message.data). `category` is what preferences are about.
-    `app_id` limits delivery to devices registered for that app; None means every app of the account. Nothing
-    is checked here: the service checks everything at once.
+    `data` keys and values are strings (FCM HTTP v1, Message.data). `click_action` is what a tap opens: a path
+    (/orders/7), an https address or one of the app's own scheme (shop://orders/7); apps find it in `data`
+    under `click_action`. `category` is what preferences are about. `app_id` limits delivery to devices
+    registered for that app; None means every app of the account. Nothing is checked here: the service checks
+    everything at once.
     """
 
-    title: str
-    body: str
+    title: str | None = None
+    body: str | None = None
     data: Mapping[str, str] = field(default_factory=dict)
     image_url: str | None = None
     click_action: str | None = None
@@ -116,6 +131,11 @@ class SendPushParams:
     apns: ApnsOptions = field(default_factory=ApnsOptions)
     webpush: WebPushOptions = field(default_factory=WebPushOptions)
     analytics_label: str | None = None
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing is shown: there is data for the app and no text for a person."""
+        return self.title is None and self.body is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,7 +285,10 @@ class DueRows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushNotification:
-    """A notification as callers and operators see it: no device tokens."""
+    """A notification as callers and operators see it: no device tokens.
+
+    A silent one has neither title nor body.
+    """
 
     id: str
     account_id: str
@@ -273,8 +296,8 @@ class PushNotification:
     priority: Priority
     active: bool
     category: str
-    title: str
-    body: str
+    title: str | None
+    body: str | None
     retry_count: int
     max_retries: int
     next_retry_at: datetime | None

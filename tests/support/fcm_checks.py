@@ -34,10 +34,17 @@ def found(params: Any = None, **over: Any) -> list[tuple[str, str | None]]:
     return [(problem.code, problem.field) for problem in problems_of(params, **over)]
 
 
-def sized(params: SendPushParams, *, immediate: bool = False, ttl_seconds: int | None = None) -> int:
+def sized(
+    params: SendPushParams,
+    *,
+    immediate: bool = False,
+    ttl_seconds: int | None = None,
+    link_base: str | None = None,
+) -> int:
     payload = PushPayload(
         notification_id="0" * 36, params=params, immediate=immediate, ttl_seconds=ttl_seconds
     )
-    message = json.loads(EncodedMessage(build_message(payload)).body_for(BroadcastKind.TOPIC, "t"))["message"]
+    encoded = EncodedMessage(build_message(payload, link_base=link_base))
+    message = json.loads(encoded.body_for(BroadcastKind.TOPIC, "t"))["message"]
     del message["topic"]
     return len(json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode())

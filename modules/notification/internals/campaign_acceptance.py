@@ -53,19 +53,21 @@ class CampaignAcceptance:
         audience: CampaignAudience,
         clock: DatabaseClock,
         run: RunCampaign,
+        link_base: str | None,
     ) -> None:
         self._campaigns = campaigns
         self._pages = pages
         self._audience = audience
         self._clock = clock
         self._run = run
+        self._link_base = link_base
 
     async def accept(self, request: CampaignRequest) -> str:
         """See NotificationService.send_push_to_audience."""
         now = await self._clock.now()
         too_late = None
         try:
-            request.validate(now=now)
+            request.validate(now=now, link_base=self._link_base)
         except InvalidInputError as error:
             if not is_only_too_late(error.problems):
                 raise

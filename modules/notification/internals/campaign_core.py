@@ -47,13 +47,18 @@ def assemble_campaigns(
     deliver: DeliverRows,
     wait_open: WaitOpen,
 ) -> CampaignCore:
-    retention_days = settings.retention.finished_days
+    retention_days, link_base = settings.retention.finished_days, settings.fcm.longest_link_base()
     campaigns = CampaignRepository(database.database, retention_days=retention_days)
     pages = CampaignPageRepository(database.database, retention_days=retention_days)
     audience = CampaignAudience(pages, database.clock)
     rows = CampaignRowRepository(database.database)
     acceptance = CampaignAcceptance(
-        campaigns=campaigns, pages=pages, audience=audience, clock=database.clock, run=run
+        campaigns=campaigns,
+        pages=pages,
+        audience=audience,
+        clock=database.clock,
+        run=run,
+        link_base=link_base,
     )
     book = CampaignBook(campaigns=campaigns, pages=pages)
     stages = CampaignStages(
@@ -62,7 +67,7 @@ def assemble_campaigns(
         rows=rows,
         book=book,
         audience=audience,
-        planner=CampaignPlanner(audience, validate),
+        planner=CampaignPlanner(audience, validate, link_base=link_base),
         clock=database.clock,
     )
     delivery = CampaignDelivery(

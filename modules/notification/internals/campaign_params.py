@@ -42,12 +42,12 @@ class CampaignRequest:
     rollout: Rollout | None
     dry_run: bool
 
-    def validate(self, *, now: datetime) -> None:
-        """Raise InvalidInputError with all that is wrong at `now`."""
+    def validate(self, *, now: datetime, link_base: str | None) -> None:
+        """Raise InvalidInputError with all that is wrong at `now`; `link_base` as FCMParams has it."""
         problems = ProblemList()
         problems.key(self.campaign_key, "campaign_key")
         _check_audience(self.audience, problems)
-        self._check_content(now, problems)
+        self._check_content(now, link_base, problems)
         problems.extend(rate_problems(self.rate_per_second))
         _check_rollout(self.rollout, problems)
         if not isinstance(self.dry_run, bool):
@@ -58,12 +58,13 @@ class CampaignRequest:
                     problems.extend([unpaced(name)])
         problems.refuse()
 
-    def _check_content(self, now: datetime, problems: ProblemList) -> None:
+    def _check_content(self, now: datetime, link_base: str | None, problems: ProblemList) -> None:
         checked = FCMParams(
             params=self.params,
             expires_at=self.expires_at,
             now=now,
             broadcast=is_broadcast(self.audience),
+            link_base=link_base,
         )
         try:
             checked.validate()

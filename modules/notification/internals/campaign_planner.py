@@ -53,9 +53,10 @@ class _Found:
 class CampaignPlanner:
     """Asks the services that a delivery asks, a page of accounts at a time."""
 
-    def __init__(self, audience: CampaignAudience, validate: ValidatePush) -> None:
+    def __init__(self, audience: CampaignAudience, validate: ValidatePush, *, link_base: str | None) -> None:
         self._audience = audience
         self._validate = validate
+        self._link_base = link_base
 
     async def plan(self, campaign: CampaignModel, *, now: datetime) -> PlanModel:
         """Walk the whole audience; raises UnavailableError when MongoDB does not answer."""
@@ -78,7 +79,10 @@ class CampaignPlanner:
             locales=dict(found.locales),
             suppressed=dict(found.suppressed),
             payload_bytes=message_size_bytes(
-                row.to_params(), immediate=False, has_expiry=campaign.expires_at is not None
+                row.to_params(),
+                immediate=False,
+                has_expiry=campaign.expires_at is not None,
+                link_base=self._link_base,
             ),
             sample=dict(codes),
         )

@@ -15,7 +15,9 @@ from modules.notification.internals.channels.fcm.message_builder import (
     build_message,
 )
 from modules.notification.internals.channels.fcm.message_encoder import EncodedMessage
+from modules.notification.internals.click_target import check_click_action
 from modules.notification.internals.param_rules import ProblemList, is_encodable, member_path
+from modules.notification.internals.silent_rules import check_silence, check_text
 from modules.notification.types import (
     AndroidOptions,
     ApnsOptions,
@@ -40,6 +42,8 @@ _RESERVED_KEYS = frozenset({"from", "notification", "message_type"})
 _RESERVED_PREFIXES = ("google.", "gcm.")
 _ANDROID_PRIORITIES = ("normal", "high")
 _APNS_PRIORITIES = ("1", "5", "10")
+# Apple, "Generating a remote notification", interruption-level.
+INTERRUPTION_LEVELS = ("passive", "active", "time-sensitive", "critical")
 _ANALYTICS_LABEL = re.compile(r"[a-zA-Z0-9\-_.~%]{1,50}")
 _APP_ID = re.compile(rf"[!-~]{{1,{MAX_APP_ID_LENGTH}}}")
 _APNS_HEADER = re.compile(r"apns-[a-z-]{1,40}")
@@ -53,6 +57,7 @@ class FCMParams:
 
     `expires_at` without a time zone is this host's local time. `target_count` None: not known yet. `now` is
     the time to judge `expires_at` by, this host's unless given. `broadcast`: it goes to a topic or condition.
+    `link_base` is the longest that a path may be put behind.
     """
 
     params: SendPushParams
@@ -61,6 +66,7 @@ class FCMParams:
     target_count: int | None = None
     now: datetime | None = None
     broadcast: bool = False
+    link_base: str | None = None
 
     def validate(self) -> None:
         """Raise InvalidInputError unless FCM would take this push as it will be encoded.
@@ -77,9 +83,26 @@ class FCMParams:
             problems.add("invalid_type", "params", "must be SendPushParams")
         else:
             usable = _check_params(self.params, self.expires_at is not None, problems)
-            limit_bytes = MAX_BROADCAST_BYTES if self.broadcast else MAX_MESSAGE_BYTES
-            _check_size(usable, bool(self.immediate), self.expires_at is not None, limit_bytes, problems)
+            self._check_size(usable, problems)
         problems.refuse()
+
+    def _check_size(self, usable: SendPushParams, problems: ProblemList) -> None:
+        try:
+            size = message_size_bytes(
+                usable,
+                immediate=bool(self.immediate),
+                has_expiry=self.expires_at is not None,
+                link_base=self.link_base,
+            )
+        except ValueError:
+            # The rules above are meant to be stricter than firebase-admin's; where not, it has the last word.
+            if not problems:
+                problems.add("not_encodable", "params", "firebase-admin refuses to encode this message")
+            return
+        limit_bytes = MAX_BROADCAST_BYTES if self.broadcast else MAX_MESSAGE_BYTES
+        if size > limit_bytes:
+            reason = f"the message is {size} bytes of JSON in UTF-8, FCM takes at most {limit_bytes}"
+            problems.add("payload_too_large", "params", reason)
 
 
 def is_only_too_late(problems: Iterable[Problem]) -> bool:
@@ -117,19 +140,18 @@ def _check_expiry(expires_at: object, now: datetime, problems: ProblemList) -> N
 
 def _check_params(params: SendPushParams, has_expiry: bool, problems: ProblemList) -> SendPushParams:
     """Note everything wrong with the parts; returns what of them can be put into a message, to measure it."""
-    title = problems.required_text(params.title, "title")
-    body = problems.required_text(params.body, "body")
+    title, body = check_text(params, problems)
     data = _check_data(params.data, problems)
     image_url = problems.https_url(params.image_url, "image_url")
-    click_action = problems.name(params.click_action, "click_action", max_length=2048)
+    click_action = check_click_action(params.click_action, data, problems)
     problems.extend(category_problems(params.category))
     if params.app_id is not None:
         problems.extend(app_id_problems(params.app_id, field="app_id"))
     if not isinstance(params.outcome_policy, OutcomePolicy):
         problems.add("invalid_type", "outcome_policy", "must be an OutcomePolicy")
-    return SendPushParams(
-        title=title or "",
-        body=body or "",
+    usable = SendPushParams(
+        title=None if params.is_silent else title or "",
+        body=None if params.is_silent else body or "",
         data=data,
         image_url=image_url,
         click_action=click_action,
@@ -143,6 +165,8 @@ def _check_params(params: SendPushParams, has_expiry: bool, problems: ProblemLis
             "1 to 50 of a-z, A-Z, 0-9 and - _ . ~ %",
         ),
     )
+    check_silence(params, problems)
+    return usable
 
 
 def app_id_problems(app_id: object, *, field: str) -> list[Problem]:
@@ -185,6 +209,7 @@ def _check_android(options: object, problems: ProblemList) -> AndroidOptions:
         priority=problems.choice(options.priority, "android.priority", _ANDROID_PRIORITIES),
         collapse_key=problems.name(options.collapse_key, "android.collapse_key"),
         sound=problems.name(options.sound, "android.sound"),
+        click_action=problems.name(options.click_action, "android.click_action"),
     )
 
 
@@ -192,11 +217,16 @@ def _check_apns(options: object, has_expiry: bool, problems: ProblemList) -> Apn
     if not isinstance(options, ApnsOptions):
         problems.add("invalid_type", "apns", "must be ApnsOptions")
         return ApnsOptions()
+    level = problems.choice(options.interruption_level, "apns.interruption_level", INTERRUPTION_LEVELS)
+    if level == "passive" and options.sound is not None:
+        problems.add("conflict", "apns.sound", "a passive notification plays no sound")
     return ApnsOptions(
         headers=_check_apns_headers(options.headers, has_expiry, problems),
         badge=problems.whole_number(options.badge, "apns.badge", maximum=MAX_BADGE),
         sound=problems.name(options.sound, "apns.sound"),
         thread_id=problems.name(options.thread_id, "apns.thread_id"),
+        category=problems.name(options.category, "apns.category"),
+        interruption_level=level,
     )
 
 
@@ -240,7 +270,9 @@ def _check_webpush(options: object, problems: ProblemList) -> WebPushOptions:
     return WebPushOptions(link=problems.https_url(options.link, "webpush.link"))
 
 
-def message_size_bytes(params: SendPushParams, *, immediate: bool, has_expiry: bool) -> int:
+def message_size_bytes(
+    params: SendPushParams, *, immediate: bool, has_expiry: bool, link_base: str | None
+) -> int:
     """What FCM's limit is about, as `FCMParams.validate` has it; ValueError for what cannot be encoded."""
     payload = PushPayload(
         notification_id="0" * NOTIFICATION_ID_LENGTH,
@@ -249,19 +281,4 @@ def message_size_bytes(params: SendPushParams, *, immediate: bool, has_expiry: b
         ttl_seconds=MAX_TTL_SECONDS if has_expiry else None,
         immediate=immediate,
     )
-    return EncodedMessage(build_message(payload)).size_bytes()
-
-
-def _check_size(
-    usable: SendPushParams, immediate: bool, has_expiry: bool, limit_bytes: int, problems: ProblemList
-) -> None:
-    try:
-        size = message_size_bytes(usable, immediate=immediate, has_expiry=has_expiry)
-    except ValueError:
-        # The rules above are meant to be stricter than firebase-admin's; where not, it has the last word.
-        if not problems:
-            problems.add("not_encodable", "params", "firebase-admin refuses to encode this message")
-        return
-    if size > limit_bytes:
-        reason = f"the message is {size} bytes of JSON in UTF-8, FCM takes at most {limit_bytes}"
-        problems.add("payload_too_large", "params", reason)
+    return EncodedMessage(build_message(payload, link_base=link_base)).size_bytes()

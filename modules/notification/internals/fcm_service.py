@@ -35,6 +35,8 @@ from modules.notification.types import (
 
 CHECK_TOPIC = "notification-service-check"
 
+Encode = Callable[[PushPayload, str | None], EncodedMessage]
+
 
 class FCMService:
     """The FCM channel (a PushChannel). Lives on one event loop.
@@ -62,6 +64,7 @@ class FCMService:
             for app_id, app in settings.all_apps().items()
         }
         self.app_ids: Collection[str] = frozenset(self._apps)
+        self._link_bases = {app_id: app.link_base for app_id, app in settings.all_apps().items()}
 
     async def send_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:
         """Make one attempt at every target; returns one result each, in order.
@@ -80,15 +83,13 @@ class FCMService:
         """See PushChannel: one attempt at every target of every push, all side by side."""
         letters: list[Letter] = []
         for push in pushes:
-            message = _encoded(push.payload, self._templates.encoded)
-            letters += [Letter(target, message, push.payload.notification_id) for target in push.targets]
+            letters += self._letters(push.targets, push.payload, self._templates.encoded)
         results = await self._send_all(letters, may_send)
         return [SendPushResult(results=tuple(islice(results, len(push.targets)))) for push in pushes]
 
     async def validate_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:
         """See PushChannel; FCM's `validate_only`."""
-        message = _encoded(payload, _validating)
-        letters = [Letter(target, message, payload.notification_id) for target in targets]
+        letters = self._letters(targets, payload, _validating)
         return SendPushResult(results=tuple(await self._send_all(letters, lambda: True)))
 
     async def check_credentials(self, app_id: str = DEFAULT_APP_ID) -> None:
@@ -131,6 +132,17 @@ class FCMService:
             )
         return self._apps[app_id]
 
+    def _letters(self, targets: Sequence[PushTarget], payload: PushPayload, encode: Encode) -> list[Letter]:
+        """A letter a target; apps whose browsers open the same address share one message."""
+        messages: dict[str | None, EncodedMessage | SendFailure] = {}
+        letters = []
+        for target in targets:
+            link_base = self._link_bases.get(target.app_id)
+            if link_base not in messages:
+                messages[link_base] = _encoded(payload, link_base, encode)
+            letters.append(Letter(target, messages[link_base], payload.notification_id))
+        return letters
+
     async def _send_all(
         self, letters: Sequence[Letter], may_send: Callable[[], bool]
     ) -> Iterator[TargetResult]:
@@ -156,11 +168,9 @@ def _result_of(letter: Letter) -> TargetResult:
     return letter.result
 
 
-def _encoded(
-    payload: PushPayload, encode: Callable[[PushPayload], EncodedMessage]
-) -> EncodedMessage | SendFailure:
+def _encoded(payload: PushPayload, link_base: str | None, encode: Encode) -> EncodedMessage | SendFailure:
     try:
-        message = encode(payload)
+        message = encode(payload, link_base)
         if message.is_surely_within(MAX_MESSAGE_BYTES):
             return message
         size = message.size_bytes()
@@ -173,5 +183,5 @@ def _encoded(
     return message
 
 
-def _validating(payload: PushPayload) -> EncodedMessage:
-    return EncodedMessage(build_message(payload), validate_only=True)
+def _validating(payload: PushPayload, link_base: str | None) -> EncodedMessage:
+    return EncodedMessage(build_message(payload, link_base=link_base), validate_only=True)

@@ -114,7 +114,12 @@ def assemble(settings: Settings, database: MongoDatabase, run_worker: RunWorker)
         repository=repository,
         rates=rates,
         sender=PushSender(
-            writer=writer, reader=reader, clock=database.clock, board=board, run_worker=run_worker
+            writer=writer,
+            reader=reader,
+            clock=database.clock,
+            board=board,
+            run_worker=run_worker,
+            link_base=settings.fcm.longest_link_base(),
         ),
         delivery=delivery,
         group=DeliveryGroup(delivery.deliver),

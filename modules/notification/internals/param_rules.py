@@ -94,7 +94,7 @@ class ProblemList:
         text = self.text(value, field)
         if text is None:
             return None
-        if len(text) <= MAX_URL_LENGTH and _is_https_url(text):
+        if len(text) <= MAX_URL_LENGTH and is_https_url(text):
             return text
         reason = f"must be an https address with a host, of at most {MAX_URL_LENGTH} characters"
         self.add("invalid_url", field, reason)
@@ -152,7 +152,8 @@ def member_path(parent: str, key: str) -> str:
     return f"{parent}.{shown if shown.isprintable() else ascii(shown)[1:-1]}"
 
 
-def _is_https_url(text: str) -> bool:
+def is_https_url(text: str) -> bool:
+    """Whether it is an absolute https address with a host, without spaces."""
     if not text.startswith("https://") or _SPACES_AND_CONTROLS.search(text):
         return False
     try:

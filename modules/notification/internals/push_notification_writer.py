@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any, Final
 
 from bson import ObjectId
 
@@ -23,6 +24,9 @@ from modules.notification.internals.store.push_notification_model import (
 from modules.notification.internals.store.push_notification_outcomes import RowChange
 from modules.notification.internals.store.push_notification_repository import PushNotificationRepository
 from modules.notification.types import Classification, Outcome, Priority, SendPushParams, Status
+
+# Added to the options of Android and APNs after rows with fingerprints had been written.
+LATER_OPTIONS: Final = frozenset({"click_action", "category", "interruption_level"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,11 +126,19 @@ class PushNotificationWriter:
 def content_fingerprint(push: NewPush) -> str:
     """SHA-256 over what makes two requests the same; two with one key must agree in it.
 
-    Not `expires_at`: a caller who tries again reckons it from its new now.
+    Not `expires_at`: a caller who tries again reckons it from its new now. Options that came later count
+    where they are used: a key may be repeated to a newer release.
     """
-    content = {"params": asdict(push.params), "priority": push.priority}
+    said = asdict(push.params)
+    said |= {place: _used(said[place]) for place in ("android", "apns")}
+    content = {"params": said, "priority": push.priority}
     canonical = json.dumps(content, sort_keys=True, ensure_ascii=True, default=dict)
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def _used(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of one platform as they were recorded before there were others, and those others in use."""
+    return {name: value for name, value in options.items() if value is not None or name not in LATER_OPTIONS}
 
 
 def _with_plain_mappings(push: NewPush) -> NewPush:
@@ -152,8 +164,8 @@ def new_row(push: NewPush, now: datetime) -> PushNotificationModel:
         category=params.category,
         app_id=params.app_id,
         options=PlatformOptionsModel(
-            android=asdict(params.android),
-            apns=asdict(params.apns),
+            android=_used(asdict(params.android)),
+            apns=_used(asdict(params.apns)),
             webpush=asdict(params.webpush),
             analytics_label=params.analytics_label,
         ),

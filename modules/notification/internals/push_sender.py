@@ -59,12 +59,14 @@ class PushSender:
         clock: DatabaseClock,
         board: OutcomeBoard,
         run_worker: RunWorker,
+        link_base: str | None,
     ) -> None:
         self._writer = writer
         self._reader = reader
         self._clock = clock
         self._board = board
         self._run_worker = run_worker
+        self._link_base = link_base
 
     async def send(
         self,
@@ -106,7 +108,13 @@ class PushSender:
     ) -> list[Problem]:
         now = await self._clock.now()
         try:
-            FCMParams(params=params, immediate=immediate, expires_at=expires_at, now=now).validate()
+            FCMParams(
+                params=params,
+                immediate=immediate,
+                expires_at=expires_at,
+                now=now,
+                link_base=self._link_base,
+            ).validate()
         except InvalidInputError as error:
             return list(error.problems)
         return category_problems(params.category, field="category")

@@ -91,6 +91,7 @@ def make_settings(fcm: FcmSocket, tls: TlsFiles, credentials_path: Path) -> Call
         settings: dict[str, Any] = {
             "credentials_path": credentials_path,
             "project_id": None,
+            "link_base": None,
             "endpoint": fcm.endpoint,
             "ca_file": tls.ca_file,
             "connect_timeout_seconds": 5,

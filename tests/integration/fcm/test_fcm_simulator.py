@@ -44,6 +44,7 @@ async def service(address: SimulatorAddress) -> AsyncIterator[FCMService]:
     settings = FcmSettings(
         credentials_path=address.credentials_path,
         project_id=None,
+        link_base=None,
         endpoint=address.endpoint,
         ca_file=address.ca_file,
         connect_timeout_seconds=5,

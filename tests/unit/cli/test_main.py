@@ -79,7 +79,7 @@ def test_an_unexpected_error_shows_its_type_alone(
         ["device", "add", "--account", "a", "--platform", "toaster", "--token", "t"],
         ["list", "--account", "a", "--limit", "many"],
         ["worker", "--processes", "0"],
-        ["campaign", "send", "--key", "k"],
+        ["campaign", "send", "--title", "t", "--body", "b"],
         ["campaign", "rate", "id"],
     ],
 )

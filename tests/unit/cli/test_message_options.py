@@ -13,7 +13,7 @@ from modules.cli.exit_codes import ExitCode
 from modules.cli.session import from_now
 from modules.notification.campaign_service import CampaignService
 from modules.notification.notification_service import NotificationService
-from modules.notification.types import OutcomePolicy, SendPushParams
+from modules.notification.types import AndroidOptions, ApnsOptions, OutcomePolicy, SendPushParams
 
 TO_ACCOUNT = ("send", "--account", "a")
 TO_AUDIENCE = ("campaign", "send", "--key", "k", "--topic", "news")
@@ -49,7 +49,7 @@ def test_whatever_can_be_typed_arrives(command: tuple[str, ...], service: MagicM
             "--policy",
             "at_most_once",
         ),
-        *("--expires-in", "10m"),
+        *("--expires-in", "10m", "--sound", "default", "--interruption-level", "time-sensitive"),
     )
     assert main.run([*command, *arguments, "--json"]) == ExitCode.OK
     sent = service.send.call_args.kwargs
@@ -61,6 +61,8 @@ def test_whatever_can_be_typed_arrives(command: tuple[str, ...], service: MagicM
         image_url="https://example.com/a.png",
         click_action="/offers",
         outcome_policy=OutcomePolicy.AT_MOST_ONCE,
+        android=AndroidOptions(sound="default"),
+        apns=ApnsOptions(sound="default", interruption_level="time-sensitive"),
     )
     assert sent["expires_at"] == NOW + timedelta(minutes=10)
 
@@ -71,6 +73,45 @@ def test_what_is_not_typed_is_the_services_default(command: tuple[str, ...], ser
     sent = service.send.call_args.kwargs
     assert sent["params"] == SendPushParams(title="Hello", body="You")
     assert sent["expires_at"] is None
+
+
+@COMMANDS
+def test_a_silent_message_has_data_and_no_text(command: tuple[str, ...], service: MagicMock) -> None:
+    assert main.run([*command, "--silent", "--data", "type=sync", "--json"]) == ExitCode.OK
+    sent = service.send.call_args.kwargs["params"]
+    assert sent == SendPushParams(data={"type": "sync"})
+    assert sent.is_silent
+
+
+@COMMANDS
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--silent", "--title", "Hello", "--data", "type=sync"),
+        ("--silent", "--body", "You", "--data", "type=sync"),
+        ("--title", "Hello"),
+        ("--body", "You"),
+        ("--data", "type=sync"),
+        ("--title", "Hello", "--body", "You", "--interruption-level", "loud"),
+    ],
+)
+def test_half_a_message_is_wrong_usage(
+    command: tuple[str, ...], arguments: tuple[str, ...], service: MagicMock
+) -> None:
+    assert main.run([*command, *arguments, "--json"]) == ExitCode.USAGE
+    service.send.assert_not_called()
+
+
+@COMMANDS
+def test_each_platform_may_have_a_sound_of_its_own(command: tuple[str, ...], service: MagicMock) -> None:
+    text = ("--title", "Hello", "--body", "You")
+    arguments = (*text, "--android-sound", "bell", "--apns-sound", "bell.aiff")
+    assert main.run([*command, *arguments, "--json"]) == ExitCode.OK
+    sent = service.send.call_args.kwargs["params"]
+    assert (sent.android.sound, sent.apns.sound) == ("bell", "bell.aiff")
+    assert main.run([*command, *text, "--sound", "default", "--apns-sound", "bell.aiff", "--json"]) == 0
+    sent = service.send.call_args.kwargs["params"]
+    assert (sent.android.sound, sent.apns.sound) == ("default", "bell.aiff")
 
 
 @COMMANDS

@@ -40,7 +40,7 @@ def make_request(**over: Any) -> CampaignRequest:
 def refused(**over: Any) -> list[str | None]:
     """The fields that are wrong."""
     try:
-        make_request(**over).validate(now=NOW)
+        make_request(**over).validate(now=NOW, link_base=None)
     except InvalidInputError as error:
         assert all(problem.code and problem.reason for problem in error.problems)
         return [problem.field for problem in error.problems]

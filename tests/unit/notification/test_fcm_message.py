@@ -38,9 +38,18 @@ def test_every_option_has_its_place() -> None:
     params = make_params(
         data={"type": "login_alert"},
         image_url="https://example.com/a.png",
-        click_action="OPEN",
-        android=AndroidOptions(channel_id="alerts", priority="normal", collapse_key="alert", sound="bell"),
-        apns=ApnsOptions(headers={"Apns-Push-Type": "alert"}, badge=0, sound="bell.aiff", thread_id="alerts"),
+        click_action="/alerts/7",
+        android=AndroidOptions(
+            channel_id="alerts", priority="normal", collapse_key="alert", sound="bell", click_action="OPEN"
+        ),
+        apns=ApnsOptions(
+            headers={"Apns-Push-Type": "alert"},
+            badge=0,
+            sound="bell.aiff",
+            thread_id="alerts",
+            category="ALERT",
+            interruption_level="time-sensitive",
+        ),
         webpush=WebPushOptions(link="https://example.com/alerts"),
         analytics_label="spring",
     )
@@ -51,7 +60,7 @@ def test_every_option_has_its_place() -> None:
             "body": "New login from Chrome on Windows",
             "image": "https://example.com/a.png",
         },
-        "data": {"type": "login_alert"},
+        "data": {"type": "login_alert", "click_action": "/alerts/7"},
         "android": {
             "collapse_key": "alert",
             "priority": "normal",
@@ -75,7 +84,8 @@ def test_every_option_has_its_place() -> None:
                     "badge": 0,
                     "sound": "bell.aiff",
                     "thread-id": "alerts",
-                    "category": "OPEN",
+                    "category": "ALERT",
+                    "interruption-level": "time-sensitive",
                     "mutable-content": 1,
                 }
             },
@@ -132,7 +142,7 @@ def test_the_callers_collapse_id_wins() -> None:
         ("https://example.com/a", None, "https://example.com/a"),
         ("https://example.com/a", "https://example.com/b", "https://example.com/b"),
         ("/appointments/1", None, None),
-        ("http://example.com/a", None, None),
+        ("shop://orders/7", None, None),
         (None, None, None),
     ],
 )
@@ -144,8 +154,42 @@ def test_a_browser_opens_https_links_only(
     assert webpush.get("fcm_options", {}).get("link") == expected
 
 
-def test_nothing_is_added_to_the_callers_data() -> None:
-    params = make_params(data={"a": "b"}, click_action="OPEN", image_url="https://example.com/a.png")
+@pytest.mark.parametrize("click_action", ["/appointments/1", "https://example.com/a", "shop://orders/7"])
+def test_a_tap_opens_the_app_which_finds_the_click_action_in_the_data(click_action: str) -> None:
+    message = encoded(make_payload(params=make_params(click_action=click_action, data={"a": "b"})))
+    assert message["data"] == {"a": "b", "click_action": click_action}
+    assert "click_action" not in message["android"]["notification"], "an intent nobody answers opens nothing"
+    assert "payload" not in message["apns"], "nor does a category that the app does not know"
+
+
+def test_a_browser_opens_a_path_behind_the_base_of_its_app() -> None:
+    payload = make_payload(params=make_params(click_action="/appointments/1?day=2#top"))
+    for link_base in ("https://example.com/app", "https://example.com/app/"):
+        webpush = encoded(payload, link_base=link_base)["webpush"]
+        assert webpush["fcm_options"]["link"] == "https://example.com/app/appointments/1?day=2#top"
+
+
+def test_a_row_stored_with_the_name_of_an_intent_is_sent_as_it_was_meant() -> None:
+    message = encoded(make_payload(params=make_params(click_action="OPEN_APPOINTMENT")))
+    assert message["android"]["notification"]["click_action"] == "OPEN_APPOINTMENT"
+    assert message["apns"]["payload"]["aps"] == {"category": "OPEN_APPOINTMENT"}
+    assert "data" not in message
+
+
+@pytest.mark.parametrize("click_action", ["javascript:alert(1)", "data://text/html,x", "http://example.com/"])
+def test_a_row_stored_with_what_may_not_be_opened_opens_the_app_and_no_more(click_action: str) -> None:
+    message = json.dumps(encoded(make_payload(params=make_params(click_action=click_action))))
+    assert "click_action" not in message
+    assert click_action not in message
+
+
+def test_a_row_stored_with_a_click_action_in_its_data_keeps_that() -> None:
+    params = make_params(click_action="/a", data={"click_action": "FLUTTER_NOTIFICATION_CLICK"})
+    assert encoded(make_payload(params=params))["data"] == {"click_action": "FLUTTER_NOTIFICATION_CLICK"}
+
+
+def test_nothing_else_is_added_to_the_callers_data() -> None:
+    params = make_params(data={"a": "b"}, image_url="https://example.com/a.png")
     assert encoded(make_payload(params=params, immediate=True, ttl_seconds=5))["data"] == {"a": "b"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
@@ -40,16 +41,20 @@ def test_everything_that_can_be_said_at_once_passes() -> None:
     params = make_params(
         data={"key": "value", "gcm": "fine", "googley": "fine", "From": "fine", "ключ": "значение"},
         image_url="https://example.com:8443/a.png?size=2",
-        click_action="OPEN_APPOINTMENT",
+        click_action="shop://appointments/7",
         category="reminders",
         app_id="shop",
         outcome_policy=OutcomePolicy.AT_MOST_ONCE,
-        android=AndroidOptions(channel_id="alerts", priority="high", collapse_key="alert", sound="bell"),
+        android=AndroidOptions(
+            channel_id="alerts", priority="high", collapse_key="alert", sound="bell", click_action="OPEN"
+        ),
         apns=ApnsOptions(
             headers={"apns-priority": "5", "Apns-Push-Type": "alert", "apns-collapse-id": "x" * 64},
             badge=0,
             sound="bell.aiff",
             thread_id="alerts",
+            category="APPOINTMENT",
+            interruption_level="critical",
         ),
         webpush=WebPushOptions(link="https://example.com/alerts"),
         analytics_label="spring-2026_a.b~c%d",
@@ -134,9 +139,28 @@ def test_addresses_are_https_with_a_host(url: str) -> None:
     ("over", "expected"),
     [
         ({"image_url": 5}, ("invalid_type", "image_url")),
-        ({"click_action": ""}, ("invalid_value", "click_action")),
+        ({"click_action": ""}, ("invalid_click_action", "click_action")),
         ({"click_action": 5}, ("invalid_type", "click_action")),
-        ({"click_action": "a\nb"}, ("invalid_value", "click_action")),
+        ({"click_action": "/a\nb"}, ("invalid_click_action", "click_action")),
+        ({"click_action": "OPEN_APPOINTMENT"}, ("invalid_click_action", "click_action")),
+        ({"click_action": "javascript:alert(1)"}, ("invalid_click_action", "click_action")),
+        ({"click_action": HALF_A_PAIR}, ("invalid_text", "click_action")),
+        ({"click_action": "/a", "data": {"click_action": "/b"}}, ("conflict", "data.click_action")),
+        ({"android": AndroidOptions(click_action="")}, ("invalid_value", "android.click_action")),
+        ({"apns": ApnsOptions(category=" ")}, ("invalid_value", "apns.category")),
+        ({"apns": ApnsOptions(interruption_level="loud")}, ("invalid_value", "apns.interruption_level")),
+        (
+            {"apns": ApnsOptions(interruption_level=5)},  # type: ignore[arg-type]
+            ("invalid_value", "apns.interruption_level"),
+        ),
+        (
+            {"apns": ApnsOptions(interruption_level="passive", sound="default")},
+            ("conflict", "apns.sound"),
+        ),
+        (
+            {"apns": ApnsOptions(headers={"Apns-Push-Type": "background"})},
+            ("conflict", "apns.headers.Apns-Push-Type"),
+        ),
         ({"category": ""}, ("invalid_category", "category")),
         ({"category": None}, ("invalid_category", "category")),
         ({"category": "x" * 65}, ("invalid_category", "category")),
@@ -261,14 +285,30 @@ def test_the_limit_is_4096_bytes_of_the_encoded_message(
     exact = make_params(body=letter * fitting + padding)
     assert sized(exact, immediate=immediate, ttl_seconds=ttl_seconds) == 4096
     assert found(exact, immediate=immediate, expires_at=expires_at) == []
-    [problem] = problems_of(make_params(body=exact.body + "x"), immediate=immediate, expires_at=expires_at)
+    [problem] = problems_of(make_params(body=f"{exact.body}x"), immediate=immediate, expires_at=expires_at)
     assert (problem.code, problem.field) == ("payload_too_large", "params")
     assert problem.reason == "the message is 4097 bytes of JSON in UTF-8, FCM takes at most 4096"
 
 
+@pytest.mark.parametrize("app", ["https://example.com", None])
+def test_the_size_has_room_for_what_a_tap_opens(app: str | None) -> None:
+    """Once in the data, and once more behind the longest base that a browser may be given."""
+    path = "/" + "a" * 1500
+    spare = 4096 - sized(make_params(body="", click_action=path), link_base=app)
+    fitting = make_params(body="x" * spare, click_action=path)
+    assert sized(fitting, link_base=app) == 4096
+    assert found(fitting, link_base=app) == []
+    assert found(replace(fitting, body="x" * (spare + 1)), link_base=app) == [("payload_too_large", "params")]
+
+
+def test_a_click_action_may_be_said_twice_but_not_otherwise() -> None:
+    assert found(make_params(click_action="/a", data={"click_action": "/a"})) == []
+    assert found(make_params(data={"click_action": "FLUTTER_NOTIFICATION_CLICK"})) == []
+
+
 def test_every_failure_is_reported_at_once() -> None:
     params = SendPushParams(
-        title=None,  # type: ignore[arg-type]
+        title=None,
         body=" ",
         data={"from": "x", "n": 1, "long": "x" * 5000},  # type: ignore[dict-item]
         image_url="ftp://example.com",

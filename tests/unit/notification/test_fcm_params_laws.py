@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from modules.notification.internals.channels.fcm.message_builder import build_message
 from modules.notification.internals.channels.fcm.message_encoder import EncodedMessage
+from modules.notification.internals.fcm_params import INTERRUPTION_LEVELS
 from modules.notification.types import (
     AndroidOptions,
     ApnsOptions,
@@ -44,15 +45,15 @@ def likely(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 params_strategy = st.builds(
     SendPushParams,
-    title=likely(texts),
-    body=likely(texts),
+    title=likely(st.none() | texts),
+    body=likely(st.none() | texts),
     data=likely(
         st.dictionaries(
             likely(texts).filter(lambda key: not isinstance(key, list | dict)), likely(texts), max_size=6
         )
     ),
     image_url=likely(st.none() | st.just("https://example.com/a.png") | texts),
-    click_action=likely(names | st.just("https://example.com/")),
+    click_action=likely(names | st.sampled_from(["https://example.com/", "/a", "shop://a"])),
     category=likely(st.just("general")),
     app_id=likely(names),
     outcome_policy=likely(st.sampled_from(OutcomePolicy)),
@@ -63,6 +64,7 @@ params_strategy = st.builds(
             priority=likely(st.sampled_from([None, "normal", "high"])),
             collapse_key=likely(names),
             sound=likely(names),
+            click_action=likely(names),
         )
     ),
     apns=likely(
@@ -78,6 +80,8 @@ params_strategy = st.builds(
             badge=likely(st.none() | st.integers(0, 99)),
             sound=likely(names),
             thread_id=likely(names),
+            category=likely(names),
+            interruption_level=likely(st.sampled_from([None, *INTERRUPTION_LEVELS])),
         )
     ),
     webpush=likely(st.builds(WebPushOptions, link=likely(st.sampled_from([None, "https://example.com/"])))),
@@ -119,13 +123,14 @@ good_params = st.builds(
         max_size=4,
     ),
     image_url=st.sampled_from([None, "https://example.com/a.png"]),
-    click_action=good_names | st.just("https://example.com/"),
+    click_action=st.sampled_from([None, "https://example.com/", "/orders/7", "shop://orders/7"]),
     android=st.builds(
         AndroidOptions,
         channel_id=good_names,
         priority=st.sampled_from([None, "normal", "high"]),
         collapse_key=good_names,
         sound=good_names,
+        click_action=good_names,
     ),
     apns=st.builds(
         ApnsOptions,
@@ -133,6 +138,8 @@ good_params = st.builds(
         badge=st.none() | st.integers(0, 2**31 - 1),
         sound=good_names,
         thread_id=good_names,
+        category=good_names,
+        interruption_level=st.sampled_from([None, "active", "time-sensitive", "critical"]),
     ),
     webpush=st.builds(WebPushOptions, link=st.sampled_from([None, "https://example.com/"])),
     analytics_label=st.none() | st.from_regex(r"[a-zA-Z0-9\-_.~%]{1,50}", fullmatch=True),
@@ -162,6 +169,8 @@ def test_mending_what_was_reported_leaves_nothing_to_report(params: SendPushPara
     reported = {str(problem.field).split(".")[0] for problem in problems_of(params)}
     good = make_params()
     names_to_mend = reported & {field.name for field in dataclasses.fields(params)}
+    if "click_action" in names_to_mend or params.is_silent:
+        names_to_mend |= {"data", "title", "body"}
     if "params" in reported:
         names_to_mend |= {"title", "body", "data"}
     mended = dataclasses.replace(params, **{name: getattr(good, name) for name in names_to_mend})

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import datetime
 from typing import Any, Final, Literal
 
 from bson import ObjectId
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from modules.notification.types import (
     AndroidOptions,
@@ -21,6 +22,10 @@ from modules.notification.types import (
 )
 
 SCHEMA_VERSION: Final = 1
+_OPTIONS_OF: Final = {
+    name: frozenset(field.name for field in fields(kind))
+    for name, kind in (("android", AndroidOptions), ("apns", ApnsOptions), ("webpush", WebPushOptions))
+}
 DEFAULT_MAX_RETRIES = 4
 DEFAULT_PROVIDER = "fcm"
 
@@ -82,6 +87,13 @@ class PlatformOptionsModel(_Part):
     webpush: dict[str, Any] = {}
     analytics_label: str | None = None
 
+    @field_validator(*_OPTIONS_OF)
+    @classmethod
+    def _known(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if not _OPTIONS_OF[str(info.field_name)].issuperset(options):
+            raise ValueError("holds an option that this version does not know")
+        return options
+
 
 class CampaignRefModel(_Part):
     """The campaign a row belongs to, and the page of its audience that counts the row."""
@@ -123,8 +135,8 @@ class PushNotificationModel(_Part):
     updated_at: datetime
     finished_at: datetime | None = None
     campaign: CampaignRefModel | None = None
-    title: str
-    body: str
+    title: str | None
+    body: str | None
     data: dict[str, str] = {}
     category: str = "general"
     outcome_policy: OutcomePolicy = OutcomePolicy.AT_LEAST_ONCE

@@ -51,8 +51,9 @@ _SCHEMA: dict[str, Any] = {
         "account_id": {"bsonType": "string", "minLength": 1},
         "status": {"enum": [status.value for status in Status]},
         "priority": {"enum": [priority.value for priority in Priority]},
-        "title": {"bsonType": "string", "minLength": 1},
-        "body": {"bsonType": "string", "minLength": 1},
+        # null: a silent push, which has neither.
+        "title": {"bsonType": ["string", "null"], "minLength": 1},
+        "body": {"bsonType": ["string", "null"], "minLength": 1},
         "data": {"bsonType": "object", "additionalProperties": {"bsonType": "string"}},
         "outcome_policy": {"enum": [policy.value for policy in OutcomePolicy]},
         "retry_count": {"bsonType": "int", "minimum": 0},

@@ -8,19 +8,25 @@ from collections.abc import Callable
 from firebase_admin import messaging
 
 from modules.notification.internals.channels.fcm.message_encoder import ANY_TARGET
-from modules.notification.types import PushPayload, SendPushParams
+from modules.notification.internals.click_target import DATA_KEY, is_openable, web_link
+from modules.notification.internals.silent_rules import BACKGROUND, BACKGROUND_PRIORITY
+from modules.notification.types import ApnsOptions, PushPayload, SendPushParams
 
 MAX_TTL_SECONDS = 2_419_200
 # APNs refuses a longer apns-collapse-id (Apple, "Sending notification requests to APNs").
 MAX_COLLAPSE_ID_BYTES = 64
 
 _APNS_HIGH_PRIORITY = "10"
+_LOUDEST = 1.0
 
 
-def build_message(payload: PushPayload, *, clock: Callable[[], float] = time.time) -> messaging.Message:
+def build_message(
+    payload: PushPayload, *, link_base: str | None = None, clock: Callable[[], float] = time.time
+) -> messaging.Message:
     """The message for every target of a payload, addressed to the fid ANY_TARGET.
 
-    Raises ValueError when the payload has expired or its id is too long to be a collapse id.
+    A browser is given a path of `click_action` behind `link_base`, an https address without a slash at its
+    end. Raises ValueError when the payload has expired or its id is too long to be a collapse id.
     """
     if len(payload.notification_id.encode("utf-8", "replace")) > MAX_COLLAPSE_ID_BYTES:
         raise ValueError(f"the notification id is longer than {MAX_COLLAPSE_ID_BYTES} bytes")
@@ -29,14 +35,29 @@ def build_message(payload: PushPayload, *, clock: Callable[[], float] = time.tim
         raise ValueError("the notification has expired")
     params = payload.params
     return messaging.Message(
-        data=dict(params.data) or None,
-        notification=messaging.Notification(title=params.title, body=params.body, image=params.image_url),
+        data=_data(params) or None,
+        notification=None
+        if params.is_silent
+        else messaging.Notification(title=params.title, body=params.body, image=params.image_url),
         android=_android(payload),
         apns=_apns(payload, clock),
-        webpush=_webpush(payload),
+        webpush=_webpush(payload, link_base),
         fcm_options=_fcm_options(params),
         fid=ANY_TARGET,
     )
+
+
+def _data(params: SendPushParams) -> dict[str, str]:
+    """The caller's data, and what a tap opens; in rows stored before the two could differ, the caller's."""
+    if params.click_action is None or not is_openable(params.click_action):
+        return dict(params.data)
+    return {DATA_KEY: params.click_action, **params.data}
+
+
+def _named_action(params: SendPushParams) -> str | None:
+    """The name that rows stored before have as `click_action`: an intent filter's, and a category's."""
+    action = params.click_action
+    return None if action is None or is_openable(action) or ":" in action else action
 
 
 def _ttl_seconds(payload: PushPayload) -> int | None:
@@ -54,11 +75,15 @@ def _android(payload: PushPayload) -> messaging.AndroidConfig:
         collapse_key=options.collapse_key,
         priority=options.priority or ("high" if payload.immediate else None),
         ttl=_ttl_seconds(payload),
-        notification=messaging.AndroidNotification(
+        # With a notification of its own the message would be shown, and the app not asked.
+        notification=None
+        if params.is_silent
+        else messaging.AndroidNotification(
             tag=payload.notification_id,
             channel_id=options.channel_id,
             sound=options.sound,
-            click_action=params.click_action,
+            # Without one a tap starts the launcher's activity, with `data` as extras.
+            click_action=options.click_action or _named_action(params),
         ),
     )
 
@@ -66,26 +91,39 @@ def _android(payload: PushPayload) -> messaging.AndroidConfig:
 def _apns(payload: PushPayload, clock: Callable[[], float]) -> messaging.APNSConfig:
     params, options = payload.params, payload.params.apns
     headers = {"apns-collapse-id": payload.notification_id}
-    if payload.immediate:
+    if params.is_silent:
+        headers |= {"apns-push-type": BACKGROUND, "apns-priority": BACKGROUND_PRIORITY}
+    elif payload.immediate:
         headers["apns-priority"] = _APNS_HIGH_PRIORITY
     expiration = _apns_expiration(payload, clock)
     if expiration is not None:
         headers["apns-expiration"] = str(expiration)
     headers.update({name.lower(): value for name, value in options.headers.items()})
-    return messaging.APNSConfig(
-        headers=headers,
-        payload=messaging.APNSPayload(
-            aps=messaging.Aps(
-                badge=options.badge,
-                sound=options.sound,
-                thread_id=options.thread_id,
-                # What FCM itself made of click_action before HTTP v1.
-                category=params.click_action,
-                # Without it iOS does not let the app's extension fetch the image.
-                mutable_content=True if params.image_url is not None else None,
-            )
-        ),
+    aps = messaging.Aps(content_available=True) if params.is_silent else _shown_aps(params)
+    return messaging.APNSConfig(headers=headers, payload=messaging.APNSPayload(aps=aps))
+
+
+def _shown_aps(params: SendPushParams) -> messaging.Aps:
+    options = params.apns
+    level = options.interruption_level
+    return messaging.Aps(
+        badge=options.badge,
+        sound=_sound(options),
+        thread_id=options.thread_id,
+        category=options.category or _named_action(params),
+        # Without it iOS does not let the app's extension fetch the image.
+        mutable_content=True if params.image_url is not None else None,
+        custom_data=None if level is None else {"interruption-level": level},
     )
+
+
+def _sound(options: ApnsOptions) -> str | messaging.CriticalSound | None:
+    """A critical alert's sound is a dictionary, or the mute switch silences it (Apple, "Generating a remote
+    notification").
+    """
+    if options.interruption_level != "critical" or options.sound is None:
+        return options.sound
+    return messaging.CriticalSound(options.sound, critical=True, volume=_LOUDEST)
 
 
 def _apns_expiration(payload: PushPayload, clock: Callable[[], float]) -> int | None:
@@ -94,19 +132,16 @@ def _apns_expiration(payload: PushPayload, clock: Callable[[], float]) -> int | 
     return None if payload.ttl_seconds is None else int(clock()) + payload.ttl_seconds
 
 
-def _webpush(payload: PushPayload) -> messaging.WebpushConfig:
+def _webpush(payload: PushPayload, link_base: str | None) -> messaging.WebpushConfig:
     params, ttl_seconds = payload.params, _ttl_seconds(payload)
     headers = {"Urgency": "high"} if payload.immediate else {}
     if ttl_seconds is not None:
         headers["TTL"] = str(ttl_seconds)
-    link = params.webpush.link or _web_link(params.click_action)
+    if params.is_silent:
+        return messaging.WebpushConfig(headers=headers or None)
+    link = params.webpush.link or web_link(params.click_action, link_base)
     return messaging.WebpushConfig(
         headers=headers or None,
         notification=messaging.WebpushNotification(tag=payload.notification_id),
         fcm_options=messaging.WebpushFCMOptions(link=link) if link is not None else None,
     )
-
-
-def _web_link(click_action: str | None) -> str | None:
-    # FCM takes https links only; a path or an intent name means nothing to a browser.
-    return click_action if click_action is not None and click_action.startswith("https://") else None

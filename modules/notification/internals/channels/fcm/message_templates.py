@@ -20,18 +20,18 @@ class MessageTemplates:
     def __init__(self) -> None:
         self._kept: OrderedDict[_Key, EncodedMessage] = OrderedDict()
 
-    def encoded(self, payload: PushPayload) -> EncodedMessage:
+    def encoded(self, payload: PushPayload, link_base: str | None = None) -> EncodedMessage:
         """The message of the payload, with ANY_ID for its id; raises ValueError as `build_message` does."""
         if len(payload.notification_id.encode("utf-8", "replace")) > MAX_COLLAPSE_ID_BYTES:
             raise ValueError(f"the notification id is longer than {MAX_COLLAPSE_ID_BYTES} bytes")
-        key = (payload.content_key, payload.immediate, payload.ttl_seconds, payload.expires_at)
+        key = (payload.content_key, payload.immediate, payload.ttl_seconds, payload.expires_at, link_base)
         message = self._kept.get(key)
         if message is None:
-            message = self._kept[key] = _encoded(payload)
+            message = self._kept[key] = _encoded(payload, link_base)
             if len(self._kept) > KEPT_TEMPLATES:
                 self._kept.popitem(last=False)
         return message
 
 
-def _encoded(payload: PushPayload) -> EncodedMessage:
-    return EncodedMessage(build_message(replace(payload, notification_id=ANY_ID)))
+def _encoded(payload: PushPayload, link_base: str | None) -> EncodedMessage:
+    return EncodedMessage(build_message(replace(payload, notification_id=ANY_ID), link_base=link_base))
