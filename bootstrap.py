@@ -75,7 +75,12 @@ class Application:
         self._database = database = MongoDatabase(settings.mongodb)
         await database.ping()
         await AccountService.start(database=database, loop_thread=loop_thread)
-        await DeviceTokenService.start(database=database, loop_thread=loop_thread)
+        await DeviceTokenService.start(
+            database=database,
+            loop_thread=loop_thread,
+            max_per_account=settings.device.max_per_account,
+            inactive_days=settings.retention.inactive_devices_days,
+        )
         await PreferenceService.start(database=database, loop_thread=loop_thread)
         await NotificationService.start(
             database=database,

@@ -11,7 +11,7 @@ import typer
 
 from modules.cli.output import JsonOption, print_table, shortened_address, show, show_fields
 from modules.cli.session import application
-from modules.device_token.types import MAX_DEVICES, Platform, TargetKind
+from modules.device_token.types import MAX_LISTED_DEVICES, Platform, TargetKind
 
 if TYPE_CHECKING:
     from modules.device_token.types import Device
@@ -48,7 +48,10 @@ def list_(
     everything: Annotated[
         bool, typer.Option("--all", help="Also those that are not sent to any more.")
     ] = False,
-    limit: Annotated[int, typer.Option(help=f"At most so many, 1 to {MAX_DEVICES}.")] = MAX_DEVICES,
+    after: Annotated[str | None, typer.Option(help="The id of the last device of the page before.")] = None,
+    limit: Annotated[
+        int, typer.Option(help=f"At most so many, 1 to {MAX_LISTED_DEVICES}.")
+    ] = MAX_LISTED_DEVICES,
     _json: JsonOption = False,
 ) -> None:
     """The account's devices, last seen first."""
@@ -56,7 +59,7 @@ def list_(
         from modules.device_token.device_token_service import DeviceTokenService
 
         devices = DeviceTokenService.list_devices(
-            account_id=account, include_inactive=everything, limit=limit
+            account_id=account, include_inactive=everything, after_device_id=after, limit=limit
         )
     documents = [_document(device) for device in devices]
     columns = ("id", "platform", "kind", "app_id", "address", "state", "state_reason", "last_seen_at")

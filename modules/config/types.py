@@ -11,6 +11,10 @@ from modules.application.app_ids import DEFAULT_APP_ID
 
 # The origin of a web app, perhaps with a path; paths of click actions follow without a second slash.
 LinkBase = Annotated[str, Field(pattern=r"^https://[^/\\\s?#@]+(/[^/\\\s?#]+)*/?$", max_length=512)]
+# MongoDB counts the seconds after which it removes documents in 32 bits (MongoDB, "TTL Indexes").
+MOST_DAYS = 24_855
+# As modules/device_token/types.py, which says why.
+MAX_DEVICES = 1_000
 PositiveSeconds = Annotated[float, Field(gt=0)]
 
 
@@ -117,6 +121,13 @@ class ScanSettings(_Section):
 
 class RetentionSettings(_Section):
     finished_days: Annotated[float, Field(gt=0)]
+    inactive_devices_days: Annotated[float, Field(gt=0, le=MOST_DAYS)]
+
+
+class DeviceSettings(_Section):
+    """How many active devices an account may have; what a row records of them has to fit a document."""
+
+    max_per_account: Annotated[int, Field(ge=1, le=MAX_DEVICES)]
 
 
 class WorkerSettings(_Section):
@@ -154,6 +165,7 @@ class Settings(_Section):
     immediate: ImmediateSettings
     scan: ScanSettings
     retention: RetentionSettings
+    device: DeviceSettings
     worker: WorkerSettings
     one_time_password: OneTimePasswordSettings
     logging: LoggingSettings

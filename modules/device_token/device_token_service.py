@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from modules.application.app_ids import DEFAULT_APP_ID
@@ -11,12 +11,16 @@ from modules.application.mongo_database import MongoDatabase
 from modules.application.service_facade import ServiceFacade, blocking
 from modules.device_token.internals.device_params import DeviceRegistration
 from modules.device_token.internals.device_registry import DeviceRegistry
+from modules.device_token.internals.store.device_locks import DeviceLocks
 from modules.device_token.internals.store.device_repository import DeviceRepository
 from modules.device_token.types import (
+    DEFAULT_INACTIVE_DAYS,
     MAX_ACCOUNTS,
     MAX_DEVICES,
+    MAX_LISTED_DEVICES,
     Device,
     DeviceCriteria,
+    DeviceRetirement,
     DeviceState,
     Platform,
     TargetKind,
@@ -26,17 +30,31 @@ from modules.device_token.types import (
 class DeviceTokenService(ServiceFacade[DeviceRegistry]):
     """Registers devices and says which of them are active.
 
-    An address exists once per app: registered under another account, it leaves the first. The account itself
-    need not be recorded, accounts live elsewhere. All methods raise InvalidInputError with every failure at
-    once, and no error carries an address.
+    An address exists once per app, and an installation of the app has one device in use: registered under
+    another account, or at another address, it leaves the first. The account itself need not be recorded,
+    accounts live elsewhere. All methods raise InvalidInputError with every failure at once, and no error
+    carries an address.
     """
 
     @classmethod
-    async def start(cls, *, database: MongoDatabase, loop_thread: EventLoopThread) -> None:
-        """Create the collection and bind the service to the loop; called by bootstrap, safe to repeat."""
-        repository = DeviceRepository(database.database)
+    async def start(
+        cls,
+        *,
+        database: MongoDatabase,
+        loop_thread: EventLoopThread,
+        max_per_account: int = MAX_DEVICES,
+        inactive_days: float = DEFAULT_INACTIVE_DAYS,
+    ) -> None:
+        """Create the collections and bind the service to the loop; called by bootstrap, safe to repeat.
+
+        An account has at most `max_per_account` (1 to 1,000) active devices; those that were inactive for
+        `inactive_days` are removed.
+        """
+        locks = DeviceLocks(database.database)
+        repository = DeviceRepository(database.database, locks, inactive_days=inactive_days)
+        await loop_thread.call(locks.ensure)
         await loop_thread.call(repository.ensure)
-        cls.bind(DeviceRegistry(repository), loop_thread)
+        cls.bind(DeviceRegistry(repository, max_per_account=max_per_account), loop_thread)
 
     @classmethod
     async def register_device_async(
@@ -51,7 +69,12 @@ class DeviceTokenService(ServiceFacade[DeviceRegistry]):
         """Register the device or note that it was seen again; it is active afterwards.
 
         `address` is the FCM registration token or installation id: 1 to 4,096 printable ASCII characters.
-        An inactive or quarantined device becomes active; one of another account leaves that account.
+        An inactive or quarantined device becomes active; one of another account leaves that account. Where
+        the address says to which installation it belongs (an id does, and a token that begins with it), other
+        addresses of that installation are out of use afterwards, whosever they were.
+
+        Raises TooManyDevicesError, with nothing written, when the account has as many other active devices
+        as it may. Of registrations in parallel no more than that number succeed.
         """
         registration = DeviceRegistration(
             account_id=account_id, app_id=app_id, platform=platform, kind=kind, address=address
@@ -92,24 +115,41 @@ class DeviceTokenService(ServiceFacade[DeviceRegistry]):
         )
 
     @classmethod
+    async def retire_devices_async(cls, *, retirements: Sequence[DeviceRetirement]) -> set[str]:
+        """`deactivate_dead_async` and `quarantine_async` of many devices, a thousand a transaction.
+
+        Returns the ids of those that this call took out of use.
+        """
+        return await cls._on_core(lambda core: core.retire_all(retirements))
+
+    @classmethod
     async def reinstate_device_async(cls, *, device_id: str) -> Device:
         """End a quarantine; an active device is returned as it is.
 
-        Raises DeviceNotFoundError, or DeviceNotQuarantinedError for an inactive one.
+        Raises DeviceNotFoundError, DeviceNotQuarantinedError for an inactive one, or TooManyDevicesError.
         """
         return await cls._on_core(lambda core: core.reinstate(device_id))
 
     @classmethod
     async def list_devices_async(
-        cls, *, account_id: str, include_inactive: bool = False, limit: int = MAX_DEVICES
+        cls,
+        *,
+        account_id: str,
+        include_inactive: bool = False,
+        after_device_id: str | None = None,
+        limit: int = MAX_LISTED_DEVICES,
     ) -> list[Device]:
         """At most `limit` (1 to 500) devices of the account, last seen first.
 
-        With `include_inactive` also the inactive and the quarantined ones.
+        `after_device_id` is the last one of the page before. With `include_inactive` also the inactive and
+        the quarantined ones. Raises DeviceNotFoundError when `after_device_id` is not the account's.
         """
         return await cls._on_core(
             lambda core: core.devices_of(
-                account_id=account_id, include_inactive=include_inactive, limit=limit
+                account_id=account_id,
+                include_inactive=include_inactive,
+                after_device_id=after_device_id,
+                limit=limit,
             )
         )
 
@@ -117,7 +157,10 @@ class DeviceTokenService(ServiceFacade[DeviceRegistry]):
     async def active_devices_async(
         cls, *, account_id: str, app_id: str | None = None, limit: int = MAX_DEVICES
     ) -> list[Device]:
-        """At most `limit` (1 to 500) active devices, last seen first; `app_id` None means every app."""
+        """The active devices, last seen first, of each installation one; `app_id` None means every app.
+
+        All of them, since an account has no more than the default `limit` (1 to 1,000).
+        """
         return await cls._on_core(lambda core: core.active(account_id=account_id, app_id=app_id, limit=limit))
 
     @classmethod
@@ -128,6 +171,11 @@ class DeviceTokenService(ServiceFacade[DeviceRegistry]):
         return await cls._on_core(
             lambda core: core.active_for(account_ids=account_ids, app_id=app_id, limit=limit)
         )
+
+    @classmethod
+    async def erase_account_async(cls, *, account_id: str) -> int:
+        """Remove every device of the account with its address; returns how many. Safe to repeat."""
+        return await cls._on_core(lambda core: core.erase(account_id))
 
     @classmethod
     async def accounts_with_devices_async(
@@ -161,7 +209,9 @@ class DeviceTokenService(ServiceFacade[DeviceRegistry]):
     deactivate_device = blocking(deactivate_device_async)
     deactivate_dead = blocking(deactivate_dead_async)
     quarantine = blocking(quarantine_async)
+    retire_devices = blocking(retire_devices_async)
     reinstate_device = blocking(reinstate_device_async)
     list_devices = blocking(list_devices_async)
     active_devices = blocking(active_devices_async)
     active_devices_for = blocking(active_devices_for_async)
+    erase_account = blocking(erase_account_async)

@@ -21,3 +21,15 @@ class DeviceNotQuarantinedError(ConflictError):
             field="device_id",
             reason="the device is inactive; it returns when its app registers it again",
         )
+
+
+class TooManyDevicesError(ConflictError):
+    """The account has as many active devices as it may; `limit` is that number. Nothing was written."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            code="too_many_devices",
+            field="account_id",
+            reason=f"an account has at most {limit} active devices (device.max_per_account)",
+        )
+        self.limit = limit

@@ -6,7 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-MAX_DEVICES = 500
+# The most active devices an account may have, whatever the setting. What a row records of them is part of
+# one document of at most 16 MB (MongoDB, "MongoDB Limits"), at most 9 KB a device (its address twice).
+MAX_DEVICES = 1_000
+# The most devices one page of a listing has.
+MAX_LISTED_DEVICES = 500
+DEFAULT_INACTIVE_DAYS = 270.0
 # The most accounts one page of an audience has.
 MAX_ACCOUNTS = 1_000
 
@@ -69,3 +74,16 @@ class DeviceCriteria:
     app_id: str | None = None
     last_seen_after: datetime | None = None
     last_seen_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceRetirement:
+    """A device to take out of use, as it was when the provider answered with `code`.
+
+    `version` is that of the Device the message went to, `state` inactive or quarantined.
+    """
+
+    device_id: str
+    version: int
+    state: DeviceState
+    code: str

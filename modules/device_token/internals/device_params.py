@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from modules.account.types import account_id_problems
 from modules.application.errors import InvalidInputError, Problem
-from modules.device_token.types import MAX_ACCOUNTS, MAX_DEVICES, DeviceCriteria, Platform, TargetKind
+from modules.device_token.types import (
+    MAX_ACCOUNTS,
+    MAX_DEVICES,
+    MAX_LISTED_DEVICES,
+    DeviceCriteria,
+    DeviceRetirement,
+    DeviceState,
+    Platform,
+    TargetKind,
+)
 
 ADDRESS_MAX_LENGTH = 4096
 APP_ID_MAX_LENGTH = 64
@@ -46,12 +55,23 @@ class DeviceRegistration:
         )
 
 
+def check_account(account_id: object) -> None:
+    _refuse(account_id_problems(account_id))
+
+
 def check_device(*, account_id: object, device_id: object) -> None:
     _refuse(account_id_problems(account_id), _device_id_problems(device_id))
 
 
 def check_device_id(device_id: object) -> None:
     _refuse(_device_id_problems(device_id))
+
+
+def check_retirements(retirements: Sequence[DeviceRetirement]) -> None:
+    for each in retirements:
+        check_dead_target(device_id=each.device_id, version=each.version, code=each.code)
+        if each.state not in (DeviceState.INACTIVE, DeviceState.QUARANTINED):
+            _refuse([Problem("invalid_state", "state", "must be inactive or quarantined")])
 
 
 def check_dead_target(*, device_id: object, version: object, code: object) -> None:
@@ -64,11 +84,15 @@ def check_dead_target(*, device_id: object, version: object, code: object) -> No
     _refuse(_device_id_problems(device_id), problems)
 
 
-def check_listing(*, account_id: object, include_inactive: object, limit: object) -> None:
+def check_listing(
+    *, account_id: object, include_inactive: object, after_device_id: object, limit: object
+) -> None:
     problems: list[Problem] = []
     if not isinstance(include_inactive, bool):
         problems.append(Problem("invalid_flag", "include_inactive", "must be true or false"))
-    _refuse(account_id_problems(account_id), problems, _limit_problems(limit))
+    if after_device_id is not None:
+        problems += _device_id_problems(after_device_id, "after_device_id")
+    _refuse(account_id_problems(account_id), problems, _limit_problems(limit, most=MAX_LISTED_DEVICES))
 
 
 def check_lookup(*, account_id: object, app_id: object, limit: object) -> None:
@@ -130,16 +154,16 @@ def _enum_problems(enum: type[StrEnum], value: object, field_name: str) -> list[
     return [Problem(f"invalid_{field_name}", field_name, f"must be one of {', '.join(known)}")]
 
 
-def _device_id_problems(device_id: object) -> list[Problem]:
+def _device_id_problems(device_id: object, field_name: str = "device_id") -> list[Problem]:
     if isinstance(device_id, str):
         return []
-    return [Problem("invalid_device_id", "device_id", "must be a string")]
+    return [Problem("invalid_device_id", field_name, "must be a string")]
 
 
-def _limit_problems(limit: object) -> list[Problem]:
-    if isinstance(limit, int) and not isinstance(limit, bool) and 1 <= limit <= MAX_DEVICES:
+def _limit_problems(limit: object, *, most: int = MAX_DEVICES) -> list[Problem]:
+    if isinstance(limit, int) and not isinstance(limit, bool) and 1 <= limit <= most:
         return []
-    return [Problem("invalid_limit", "limit", f"must be a whole number from 1 to {MAX_DEVICES}")]
+    return [Problem("invalid_limit", "limit", f"must be a whole number from 1 to {most}")]
 
 
 def _account_ids_problems(account_ids: object) -> list[Problem]:

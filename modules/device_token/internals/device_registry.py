@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from modules.device_token.errors import DeviceNotFoundError, DeviceNotQuarantinedError
 from modules.device_token.internals.device_params import (
     DeviceRegistration,
+    check_account,
     check_audience,
     check_bulk_lookup,
     check_dead_target,
@@ -14,9 +15,11 @@ from modules.device_token.internals.device_params import (
     check_device_id,
     check_listing,
     check_lookup,
+    check_retirements,
 )
+from modules.device_token.internals.installations import one_an_installation
 from modules.device_token.internals.store.device_repository import DeviceRepository
-from modules.device_token.types import Device, DeviceCriteria, DeviceState
+from modules.device_token.types import Device, DeviceCriteria, DeviceRetirement, DeviceState
 
 DEACTIVATED_BY_ACCOUNT = "deactivated_by_account"
 
@@ -24,11 +27,12 @@ DEACTIVATED_BY_ACCOUNT = "deactivated_by_account"
 class DeviceRegistry:
     """Registers devices, takes them out of use, and says which are active."""
 
-    def __init__(self, repository: DeviceRepository) -> None:
+    def __init__(self, repository: DeviceRepository, *, max_per_account: int) -> None:
         self._repository = repository
+        self._max_per_account = max_per_account
 
     async def register(self, registration: DeviceRegistration) -> Device:
-        return await self._repository.upsert(registration.checked())
+        return await self._repository.register(registration.checked(), most=self._max_per_account)
 
     async def deactivate(self, *, account_id: str, device_id: str) -> Device:
         check_device(account_id=account_id, device_id=device_id)
@@ -44,23 +48,41 @@ class DeviceRegistry:
         check_dead_target(device_id=device_id, version=version, code=code)
         return await self._repository.retire(device_id=device_id, version=version, state=state, reason=code)
 
+    async def retire_all(self, retirements: Sequence[DeviceRetirement]) -> set[str]:
+        check_retirements(retirements)
+        return await self._repository.retire_all(retirements)
+
     async def reinstate(self, device_id: str) -> Device:
         check_device_id(device_id)
-        device = await self._repository.reinstate(device_id) or await self._repository.find(device_id)
+        device = await self._repository.reinstate(device_id, most=self._max_per_account)
+        device = device or await self._repository.find(device_id)
         if device is None:
             raise DeviceNotFoundError
         if device.state is not DeviceState.ACTIVE:
             raise DeviceNotQuarantinedError
         return device
 
-    async def devices_of(self, *, account_id: str, include_inactive: bool, limit: int) -> list[Device]:
-        check_listing(account_id=account_id, include_inactive=include_inactive, limit=limit)
+    async def devices_of(
+        self, *, account_id: str, include_inactive: bool, after_device_id: str | None, limit: int
+    ) -> list[Device]:
+        check_listing(
+            account_id=account_id,
+            include_inactive=include_inactive,
+            after_device_id=after_device_id,
+            limit=limit,
+        )
+        after = None if after_device_id is None else await self._repository.find(after_device_id)
+        if after_device_id is not None and (after is None or after.account_id != account_id):
+            raise DeviceNotFoundError
         states = tuple(DeviceState) if include_inactive else (DeviceState.ACTIVE,)
-        return await self._repository.devices_of(account_id=account_id, states=states, limit=limit)
+        return await self._repository.devices_of(
+            account_id=account_id, states=states, after=after, limit=limit
+        )
 
     async def active(self, *, account_id: str, app_id: str | None, limit: int) -> list[Device]:
         check_lookup(account_id=account_id, app_id=app_id, limit=limit)
-        return await self._repository.active(account_id=account_id, app_id=app_id, limit=limit)
+        found = await self._repository.active(account_id=account_id, app_id=app_id, limit=limit)
+        return one_an_installation(found)
 
     async def active_for(
         self, *, account_ids: Collection[str], app_id: str | None, limit: int
@@ -68,7 +90,11 @@ class DeviceRegistry:
         check_bulk_lookup(account_ids=account_ids, app_id=app_id, limit=limit)
         wanted = list(dict.fromkeys(account_ids))
         found = await self._repository.active_for(account_ids=wanted, app_id=app_id, limit=limit)
-        return {account_id: found.get(account_id, []) for account_id in wanted}
+        return {account_id: one_an_installation(found.get(account_id, [])) for account_id in wanted}
+
+    async def erase(self, account_id: str) -> int:
+        check_account(account_id)
+        return await self._repository.erase(account_id)
 
     async def accounts_with_devices(
         self, *, criteria: DeviceCriteria, after_account_id: str | None, limit: int

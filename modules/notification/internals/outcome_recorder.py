@@ -12,6 +12,7 @@ from bson import ObjectId
 from modules.application.errors import ServiceError, UnavailableError
 from modules.application.mongo_database import DatabaseClock
 from modules.device_token.device_token_service import DeviceTokenService
+from modules.device_token.types import DeviceRetirement, DeviceState
 from modules.logger.logger_service import get_logger
 from modules.notification.internals.delivery_metrics import REFUSED_WRITES, SETTLED
 from modules.notification.internals.lease import Lease
@@ -25,6 +26,10 @@ from modules.notification.types import DeliveryReport, TargetAction
 
 WRITE_PATIENCE_SECONDS = 300.0
 WRITE_RETRY_SECONDS = 1.0
+_RETIRED_STATES = {
+    TargetAction.DEACTIVATE: DeviceState.INACTIVE,
+    TargetAction.QUARANTINE: DeviceState.QUARANTINED,
+}
 
 _log = get_logger()
 
@@ -82,15 +87,21 @@ class OutcomeRecorder:
 
     async def _retire(self, settled: Sequence[SettledRow]) -> None:
         """Take dead targets out of use. What fails here is found again by the next send."""
-        for device, verdict in (each for row in settled for each in row.dead):
-            retire = (
-                DeviceTokenService.quarantine_async
-                if verdict.target_action is TargetAction.QUARANTINE
-                else DeviceTokenService.deactivate_dead_async
+        retirements = [
+            DeviceRetirement(
+                device_id=device.id,
+                version=device.version,
+                state=_RETIRED_STATES[verdict.target_action],
+                code=verdict.code,
             )
-            try:
-                await retire(device_id=device.id, version=device.version, code=verdict.code)
-            except ServiceError as error:
-                _log.warning(
-                    "dead device kept", action="device.retire_failed", device_id=device.id, code=error.code
-                )
+            for row in settled
+            for device, verdict in row.dead
+        ]
+        if not retirements:
+            return
+        try:
+            await DeviceTokenService.retire_devices_async(retirements=retirements)
+        except ServiceError as error:
+            _log.warning(
+                "dead devices kept", action="device.retire_failed", devices=len(retirements), code=error.code
+            )

@@ -13,7 +13,7 @@ from modules.application.errors import InvalidInputError
 from modules.application.event_loop_thread import EventLoopThread
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import Platform
-from tests.integration.device_token.test_device_lookup import NOON, make_device
+from tests.integration.device_token.device_documents import NOON, make_device
 
 Devices = type[DeviceTokenService]
 Stored = Collection[dict[str, Any]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,29 +11,11 @@ from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import Platform, TargetKind
+from tests.integration.device_token.device_documents import make_device
 
 Devices = type[DeviceTokenService]
 Stored = Collection[dict[str, Any]]
 Profiled = Callable[[Callable[[], object]], list[dict[str, Any]]]
-NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
-
-
-def make_device(account_id: str, number: int, **over: Any) -> dict[str, Any]:
-    seen = NOON + timedelta(minutes=number)
-    document = {
-        "account_id": account_id,
-        "app_id": "default",
-        "platform": "android",
-        "kind": "token",
-        "address": f"{account_id}/{number}",
-        "state": "active",
-        "state_reason": None,
-        "state_changed_at": seen,
-        "registered_at": seen,
-        "last_seen_at": seen,
-        "version": 1,
-    }
-    return {**document, **over}
 
 
 @pytest.fixture

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import uuid
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pymongo.collection import Collection
 
 from modules.application.errors import InvalidInputError
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.errors import DeviceNotFoundError, DeviceNotQuarantinedError
-from modules.device_token.types import Device, DeviceState, Platform, TargetKind
+from modules.device_token.types import Device, DeviceRetirement, DeviceState, Platform, TargetKind
+from tests.integration.device_token.device_documents import make_device
 
 Devices = type[DeviceTokenService]
+Stored = Collection[dict[str, Any]]
 NO_DEVICE = "0" * 24
 
 
@@ -229,3 +235,52 @@ def test_a_device_goes_only_where_it_may(devices: Devices, steps: list[tuple[str
     assert [(device.account_id, device.state, device.version) for device in found] == (
         [(expected.owner, expected.state, expected.version)] if expected.state else []
     )
+
+
+def retirements_of(devices: Sequence[Device]) -> list[DeviceRetirement]:
+    """Every second one of them dead, the others refused."""
+    words = [(DeviceState.INACTIVE, "UNREGISTERED"), (DeviceState.QUARANTINED, "SENDER_ID_MISMATCH")]
+    return [
+        DeviceRetirement(device_id=device.id, version=device.version, state=state, code=code)
+        for device, (state, code) in zip(devices, itertools.cycle(words), strict=False)
+    ]
+
+
+def test_five_hundred_dead_devices_are_retired_in_a_few_commands(
+    devices: Devices, profiled: Callable[[Callable[[], object]], list[dict[str, Any]]], stored: Stored
+) -> None:
+    stored.insert_many(make_device("acc-1", number) for number in range(500))
+    active = devices.active_devices(account_id="acc-1")
+    entries = profiled(lambda: devices.retire_devices(retirements=retirements_of(active)))
+    assert len(entries) == 3
+    assert devices.active_devices(account_id="acc-1") == []
+    told = [(document["state"], document["state_reason"]) for document in stored.find()]
+    assert Counter(told) == {("inactive", "UNREGISTERED"): 250, ("quarantined", "SENDER_ID_MISMATCH"): 250}
+    assert {document["version"] for document in stored.find()} == {2}
+
+
+def test_of_many_retired_at_once_those_that_changed_meanwhile_stay(devices: Devices) -> None:
+    sent_to = [register(devices, address=f"address-{number}") for number in range(4)]
+    back = register(devices, address="address-1")
+    devices.deactivate_device(account_id="acc-1", device_id=sent_to[2].id)
+    missing = DeviceRetirement(device_id=NO_DEVICE, version=1, state=DeviceState.INACTIVE, code="GONE")
+    retired = devices.retire_devices(retirements=[*retirements_of(sent_to), missing])
+    assert retired == {sent_to[0].id, sent_to[3].id}
+    assert devices.active_devices(account_id="acc-1") == [back]
+    assert devices.retire_devices(retirements=retirements_of(sent_to)) == set()
+
+
+async def test_of_parallel_reports_of_many_deaths_each_is_told_once(devices: Devices) -> None:
+    dead = [await asyncio.to_thread(register, devices, address=f"address-{number}") for number in range(20)]
+    told = await asyncio.gather(
+        *(devices.retire_devices_async(retirements=retirements_of(dead[start:])) for start in range(8))
+    )
+    assert Counter(each for ids in told for each in ids) == Counter(device.id for device in dead)
+
+
+def test_nobody_is_retired_into_use(devices: Devices) -> None:
+    device = register(devices)
+    wrong = DeviceRetirement(device_id=device.id, version=1, state=DeviceState.ACTIVE, code="CODE")
+    with pytest.raises(InvalidInputError):
+        devices.retire_devices(retirements=[wrong])
+    assert devices.retire_devices(retirements=[]) == set()

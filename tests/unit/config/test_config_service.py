@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from modules.application.errors import ConfigurationError
 from modules.config.config_service import CONFIG_FOLDER, ENVIRONMENTS, ConfigService
 from modules.config.types import Settings
+from modules.device_token.types import MAX_DEVICES
 
 
 @pytest.fixture
@@ -159,3 +160,11 @@ def test_every_mapped_variable_is_a_setting_and_named_once() -> None:
             annotation = model.model_fields[part].annotation
             is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)
             model = annotation if is_section else None
+
+
+def test_the_limit_on_devices_is_the_one_that_a_row_can_hold() -> None:
+    assert load(DEVICE_MAX_PER_ACCOUNT=str(MAX_DEVICES)).device.max_per_account == MAX_DEVICES
+    for beyond in (0, MAX_DEVICES + 1):
+        with pytest.raises(ConfigurationError) as error:
+            load(DEVICE_MAX_PER_ACCOUNT=str(beyond))
+        assert error.value.field == "device.max_per_account"

@@ -105,11 +105,11 @@ def test_a_wrong_account_is_named_by_its_position() -> None:
 @pytest.mark.parametrize("limit", [0, 501, True, "5", None, 1.5])
 def test_a_limit_is_a_whole_number_in_range(limit: object) -> None:
     with pytest.raises(InvalidInputError) as refused:
-        check_listing(account_id="a", include_inactive=False, limit=limit)
+        check_listing(account_id="a", include_inactive=False, after_device_id=None, limit=limit)
     assert refused.value.field == "limit"
 
 
 def test_a_listing_flag_is_a_flag() -> None:
     with pytest.raises(InvalidInputError) as refused:
-        check_listing(account_id="a", include_inactive="yes", limit=1)
+        check_listing(account_id="a", include_inactive="yes", after_device_id=None, limit=1)
     assert refused.value.field == "include_inactive"

@@ -3,26 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.database import AsyncDatabase
 
 from modules.application.records import read_record
 from modules.application.repository import Document, Repository, database_errors
+from modules.application.transactions import in_transaction
+from modules.device_token.errors import TooManyDevicesError
 from modules.device_token.internals.device_params import DeviceRegistration
+from modules.device_token.internals.installations import MARK_OF_TOKENS, installation_id
+from modules.device_token.internals.store.device_locks import DeviceLocks
 from modules.device_token.internals.store.device_model import DeviceModel
 from modules.device_token.internals.store.device_updates import (
     UpdatePipeline,
     registration_update,
     state_update,
 )
-from modules.device_token.types import Device, DeviceCriteria, DeviceState, Platform, TargetKind
+from modules.device_token.types import (
+    Device,
+    DeviceCriteria,
+    DeviceRetirement,
+    DeviceState,
+    Platform,
+    TargetKind,
+)
+
+SUPERSEDED = "superseded_by_installation"
+SECONDS_PER_DAY = 86_400
 
 _MOST_RECENT_FIRST = [("last_seen_at", DESCENDING), ("_id", DESCENDING)]
 # The planner's trial can prefer the other index on account and state, and then sorts in memory.
 _BY_ACCOUNT = "account_state"
 _BY_AUDIENCE = "audience"
+_BY_ADDRESS = "address"
+# A command has at most 16 MB (MongoDB, "MongoDB Limits"); a retirement takes well below 1 KB of it.
+_RETIREMENTS_A_COMMAND = 1_000
 # Most accounts have few devices, so that one read mostly fills a page; with many it takes a few more.
 _KEYS_AN_ACCOUNT = 2
 
@@ -30,13 +50,15 @@ _KEYS_AN_ACCOUNT = 2
 class DeviceRepository(Repository):
     """The collection `devices`; `address` keeps an address unique, `account_state` serves every lookup.
 
-    `audience` alone answers who has a matching device.
+    `audience` alone answers who has a matching device; `inactive` removes those out of use for long.
     """
 
     collection_name = "devices"
     indexes: ClassVar[Sequence[IndexModel]] = (
         IndexModel(
-            [("app_id", ASCENDING), ("kind", ASCENDING), ("address", ASCENDING)], name="address", unique=True
+            [("app_id", ASCENDING), ("kind", ASCENDING), ("address", ASCENDING)],
+            name=_BY_ADDRESS,
+            unique=True,
         ),
         IndexModel(
             [("account_id", ASCENDING), ("state", ASCENDING), *_MOST_RECENT_FIRST, ("app_id", ASCENDING)],
@@ -88,18 +110,88 @@ class DeviceRepository(Repository):
         }
     }
 
-    async def upsert(self, registration: DeviceRegistration) -> Device:
-        key = {
-            "app_id": registration.app_id,
-            "kind": registration.kind.value,
-            "address": registration.address,
-        }
+    def __init__(
+        self, database: AsyncDatabase[Document], locks: DeviceLocks, *, inactive_days: float
+    ) -> None:
+        super().__init__(database)
+        self._locks = locks
+        self._inactive_days = inactive_days
+
+    def index_models(self) -> Sequence[IndexModel]:
+        leaving = IndexModel(
+            [("state_changed_at", ASCENDING)],
+            name="inactive",
+            partialFilterExpression={"state": DeviceState.INACTIVE.value},
+            expireAfterSeconds=int(self._inactive_days * SECONDS_PER_DAY),
+        )
+        return [*self.indexes, leaving]
+
+    async def register(self, registration: DeviceRegistration, *, most: int) -> Device:
+        """Make the address an active device of the account, the only one of its installation.
+
+        Raises TooManyDevicesError, with nothing written, when the account has `most` others.
+        """
         async with database_errors():
-            # MongoDB 4.2 and later itself repeats an upsert that lost a race for a unique key.
-            document = await self._collection.find_one_and_update(
-                key, registration_update(registration), upsert=True, return_document=ReturnDocument.AFTER
-            )
+            document = await self._seen_again(registration)
+            if document is None:
+                document = await in_transaction(
+                    self._database, lambda session: self._registered(registration, most, session)
+                )
         return _device(document)
+
+    async def _seen_again(self, registration: DeviceRegistration) -> Document | None:
+        """Note that an active device was seen; None when it is none, or others of its installation are there.
+
+        Whoever adds one of the same installation writes this device too, so that either is seen by the other.
+        """
+        others = _others_of_installation(registration)
+        if others is not None and await self._collection.find_one(others, {"_id": 1}, hint=_BY_ADDRESS):
+            return None
+        known = {"account_id": registration.account_id, "state": DeviceState.ACTIVE.value}
+        return await self._collection.find_one_and_update(
+            {**_key(registration), **known},
+            registration_update(registration),
+            hint=_BY_ADDRESS,
+            return_document=ReturnDocument.AFTER,
+        )
+
+    async def _registered(
+        self, registration: DeviceRegistration, most: int, session: AsyncClientSession
+    ) -> Document | None:
+        key, others = _key(registration), _others_of_installation(registration)
+        installation = installation_id(registration.kind, registration.address)
+        locks: list[tuple[str, ...]] = [("account", registration.account_id)]
+        if installation is not None:
+            locks.append(("installation", registration.app_id, installation))
+        await self._locks.take(locks, session)
+        replaced = [key] if others is None else [key, others]
+        await self._refuse_beyond(most, registration.account_id, replaced, session)
+        document = await self._collection.find_one_and_update(
+            key,
+            registration_update(registration),
+            upsert=True,
+            hint=_BY_ADDRESS,
+            return_document=ReturnDocument.AFTER,
+            session=session,
+        )
+        if others is not None:
+            update = state_update(DeviceState.INACTIVE, SUPERSEDED)
+            await self._collection.update_many(others, update, hint=_BY_ADDRESS, session=session)
+        return document
+
+    async def _refuse_beyond(
+        self, most: int, account_id: str, replaced: Sequence[Document], session: AsyncClientSession
+    ) -> None:
+        """Raise TooManyDevicesError when the account has `most` active devices besides those `replaced`."""
+        active = {"account_id": account_id, "state": DeviceState.ACTIVE.value}
+        # Index keys alone answer the first question; nearly everybody is through with it.
+        for wanted in (active, {**active, "$nor": list(replaced)} if replaced else active):
+            found = await self._collection.count_documents(
+                wanted, limit=most, hint=_BY_ACCOUNT, session=session
+            )
+            if found < most:
+                return
+        raise TooManyDevicesError(most)
 
     async def find(self, device_id: str) -> Device | None:
         if not ObjectId.is_valid(device_id):
@@ -125,14 +217,73 @@ class DeviceRepository(Repository):
         )
         return changed is not None
 
-    async def reinstate(self, device_id: str) -> Device | None:
-        """Make a quarantined device active; None when it was not quarantined."""
-        return await self._change(
-            device_id, {"state": DeviceState.QUARANTINED.value}, state_update(DeviceState.ACTIVE, None)
+    async def retire_all(self, retirements: Sequence[DeviceRetirement]) -> set[str]:
+        """Take every device out of use that did not change since its version; the ids of those that were."""
+        retired: set[str] = set()
+        for start in range(0, len(retirements), _RETIREMENTS_A_COMMAND):
+            part = retirements[start : start + _RETIREMENTS_A_COMMAND]
+            async with database_errors():
+                retired |= await in_transaction(self._database, partial(self._retired, part))
+        return retired
+
+    async def _retired(
+        self, retirements: Sequence[DeviceRetirement], session: AsyncClientSession
+    ) -> set[str]:
+        wanted = {ObjectId(each.device_id): each for each in retirements if ObjectId.is_valid(each.device_id)}
+        active = {"_id": {"$in": list(wanted)}, "state": DeviceState.ACTIVE.value}
+        found = await self._collection.find(
+            active, {"version": 1}, batch_size=len(wanted) + 1, session=session
+        ).to_list()
+        alike: dict[tuple[DeviceState, str], list[ObjectId]] = {}
+        for device in found:
+            each = wanted[device["_id"]]
+            if device["version"] == each.version:
+                alike.setdefault((each.state, each.code), []).append(device["_id"])
+        for (state, code), ids in alike.items():
+            await self._collection.update_many(
+                {"_id": {"$in": ids}}, state_update(state, code), session=session
+            )
+        return {str(device_id) for ids in alike.values() for device_id in ids}
+
+    async def reinstate(self, device_id: str, *, most: int) -> Device | None:
+        """Make a quarantined device active; None when it was not quarantined.
+
+        Raises TooManyDevicesError, with nothing written, when its account has `most` active ones.
+        """
+        device = await self.find(device_id)
+        if device is None or device.state is not DeviceState.QUARANTINED:
+            return None
+        async with database_errors():
+            document = await in_transaction(
+                self._database, lambda session: self._reinstated(device, most, session)
+            )
+        return None if document is None else _device(document)
+
+    async def _reinstated(self, device: Device, most: int, session: AsyncClientSession) -> Document | None:
+        await self._locks.take([("account", device.account_id)], session)
+        await self._refuse_beyond(most, device.account_id, [], session)
+        return await self._collection.find_one_and_update(
+            {"_id": ObjectId(device.id), "version": device.version},
+            state_update(DeviceState.ACTIVE, None),
+            return_document=ReturnDocument.AFTER,
+            session=session,
         )
 
-    async def devices_of(self, *, account_id: str, states: Sequence[DeviceState], limit: int) -> list[Device]:
-        wanted = {"account_id": account_id, "state": {"$in": [state.value for state in states]}}
+    async def erase(self, account_id: str) -> int:
+        """Remove every device of the account; returns how many."""
+        async with database_errors():
+            result = await self._collection.delete_many({"account_id": account_id}, hint=_BY_ACCOUNT)
+        return result.deleted_count
+
+    async def devices_of(
+        self, *, account_id: str, states: Sequence[DeviceState], after: Device | None, limit: int
+    ) -> list[Device]:
+        """The account's devices that come after the device `after`, last seen first."""
+        wanted: Document = {"account_id": account_id, "state": {"$in": [state.value for state in states]}}
+        if after is not None:
+            seen = after.last_seen_at
+            wanted["last_seen_at"] = {"$lte": seen}
+            wanted["$or"] = [{"last_seen_at": {"$lt": seen}}, {"_id": {"$lt": ObjectId(after.id)}}]
         return await self._most_recent(wanted, limit)
 
     async def active(self, *, account_id: str, app_id: str | None, limit: int) -> list[Device]:
@@ -195,6 +346,31 @@ class DeviceRepository(Repository):
                 {"_id": ObjectId(device_id), **only_if}, update, return_document=ReturnDocument.AFTER
             )
         return None if document is None else _device(document)
+
+
+def _key(registration: DeviceRegistration) -> Document:
+    return {
+        "app_id": registration.app_id,
+        "kind": registration.kind.value,
+        "address": registration.address,
+    }
+
+
+def _others_of_installation(registration: DeviceRegistration) -> Document | None:
+    """Devices in use at other addresses of the same installation; None for an address that names none.
+
+    A token begins with the installation's id, so the index on addresses finds them.
+    """
+    installation = installation_id(registration.kind, registration.address)
+    if installation is None:
+        return None
+    first, beyond = f"{installation}{MARK_OF_TOKENS}", f"{installation}{MARK_OF_TOKENS[:-1]}2"
+    others: list[Document] = [{"kind": TargetKind.TOKEN.value, "address": {"$gte": first, "$lt": beyond}}]
+    if registration.kind is TargetKind.TOKEN:
+        others[0]["address"]["$ne"] = registration.address
+        others.append({"kind": TargetKind.FID.value, "address": installation})
+    in_use = {"$ne": DeviceState.INACTIVE.value}
+    return {"$or": [{"app_id": registration.app_id, **each, "state": in_use} for each in others]}
 
 
 def _active(account_ids: Sequence[str], app_id: str | None) -> Document:
