@@ -103,12 +103,17 @@ class Application:
             loop_thread=loop_thread,
             settings=settings.one_time_password,
             send_push=NotificationService.send_push_for_account_async,
+            read_push=NotificationService.get_push_notification_async,
+            app_ids=frozenset(settings.fcm.all_apps()),
         )
         await ApplicationService.start(
             settings=settings.temporal, loop_thread=loop_thread, search_attributes=SEARCH_ATTRIBUTES
         )
-        if self.role is Role.OPERATOR:
-            return
+        if self.role is not Role.OPERATOR:
+            await self._serve()
+
+    async def _serve(self) -> None:
+        """Get ready to send, and serve the task queues of this process's role."""
         await NotificationService.warm_up()
         if self.role is Role.WORKER:
             collect_rarely()

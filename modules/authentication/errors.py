@@ -1,12 +1,13 @@
-"""Why a one-time password was not accepted; none of these carries a code, an account or a count."""
+"""Why a one-time password was not sent or not accepted; none of these carries a code or an account."""
 
 from __future__ import annotations
 
-from modules.application.errors import NotFoundError, ServiceError
+from modules.application.errors import ConfigurationError, NotFoundError, ServiceError, UnavailableError
+from modules.authentication.types import OneTimePasswordTicket
 
 
 class OneTimePasswordNotFoundError(NotFoundError):
-    """No code is waiting for this account and purpose: never sent, used already, or replaced meanwhile."""
+    """No code is waiting under this ticket: it was used or replaced, or is another account's or purpose's."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -37,3 +38,53 @@ class OneTimePasswordAttemptsExceededError(ServiceError):
             field="code",
             reason="too many wrong codes; ask for a new one",
         )
+
+
+class OneTimePasswordReissueLimitError(ServiceError):
+    """The account was sent a code for this purpose too recently, or too many within the hour.
+
+    Nothing was sent, and the former code stands. `retry_after_seconds`: when the next one may be asked for.
+    """
+
+    def __init__(self, retry_after_seconds: float) -> None:
+        super().__init__(
+            code="one_time_password_reissue_limited",
+            reason=f"the next code can be sent in {retry_after_seconds:.0f} s",
+        )
+        self.retry_after_seconds = retry_after_seconds
+
+
+class OneTimePasswordUnreachableError(ServiceError):
+    """Nobody can be told the code: the account has no active device, or none of them took the message.
+
+    No code is valid after it. `notification_id` is that of the message, None where none was made.
+    """
+
+    def __init__(self, reason: str, notification_id: str | None = None) -> None:
+        super().__init__(code="one_time_password_unreachable", field="account_id", reason=reason)
+        self.notification_id = notification_id
+
+
+class OneTimePasswordNotConfiguredError(ConfigurationError):
+    """No credentials are configured for any app that the account has a device for; `field` is the setting."""
+
+    def __init__(self, setting: str) -> None:
+        super().__init__(
+            code="fcm_app_unknown",
+            field=setting,
+            reason=f"no credentials are configured for the account's devices; set {setting}",
+        )
+
+
+class OneTimePasswordDeferredError(UnavailableError):
+    """What became of the message is not known yet; it is kept, and sent while the code is valid.
+
+    `ticket` verifies the code, which the person may have or get.
+    """
+
+    def __init__(self, ticket: OneTimePasswordTicket) -> None:
+        super().__init__(
+            code="one_time_password_deferred",
+            reason=f"notification {ticket.notification_id} is kept and sent as soon as servers answer again",
+        )
+        self.ticket = ticket

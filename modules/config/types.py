@@ -142,6 +142,8 @@ class OneTimePasswordSettings(_Section):
     digits: Annotated[int, Field(ge=4, le=10)]
     ttl_seconds: PositiveSeconds
     max_attempts: Annotated[int, Field(ge=1)]
+    reissue_seconds: Annotated[float, Field(ge=0, le=3600)]
+    codes_per_hour: Annotated[int, Field(ge=1, le=1000)]
 
 
 class LoggingSettings(_Section):

@@ -138,9 +138,21 @@ def test_preferences_and_one_time_passwords(notifications: CommandLine, account:
     assert notifications.json("preference", "show", "--account", account)["categories"] == {
         "marketing": False
     }
-    assert notifications.json("otp", "send", "--account", account)["notification_id"]
-    refused = notifications.run("otp", "verify", "not-digits", "--account", account, "--json")
-    assert refused.code == 1
+    nobody = notifications.run("otp", "send", "--account", account, "--json")
+    assert (nobody.code, nobody.error["code"]) == (1, "one_time_password_unreachable")
+    add_device(notifications, account, f"token-{account}")
+    sent = notifications.json("otp", "send", "--account", account)
+    assert (sent["reached"], sent["status"]) == (1, "sent")
+    code = notifications.json("show", sent["notification_id"])["body"].removeprefix("Your code is ")
+    whose = ("--account", account, "--ticket", sent["ticket"])
+    refused = notifications.run("otp", "verify", "not-digits", *whose, "--json")
+    assert (refused.code, refused.error["code"]) == (1, "malformed_code")
+    stranger = ("--account", account, "--ticket", "0" * 32)
+    refused = notifications.run("otp", "verify", code, *stranger, "--json")
+    assert (refused.code, refused.error["code"]) == (1, "one_time_password_not_found")
+    refused = notifications.run("otp", "send", "--account", account, "--json")
+    assert (refused.code, refused.error["code"]) == (1, "one_time_password_reissue_limited")
+    assert notifications.json("otp", "verify", code, *whose) == {"verified": True}
 
 
 def test_a_doctor_finds_nothing_wrong(notifications: CommandLine) -> None:

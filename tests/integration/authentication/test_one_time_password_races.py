@@ -20,22 +20,25 @@ from modules.authentication.errors import (
     OneTimePasswordNotFoundError,
 )
 from modules.authentication.internals.store.one_time_password_repository import OneTimePasswordRepository
+from modules.authentication.types import OneTimePasswordTicket
 from tests.integration.authentication.conftest import Outbox, Start
 
 Authentication = type[AuthenticationService]
 ACCEPTED = "accepted"
 
 
-async def answer(authentication: Authentication, code: str) -> str:
+async def answer(authentication: Authentication, ticket_id: str, code: str) -> str:
     try:
-        await authentication.verify_one_time_password_async(account_id="acc-1", code=code)
+        await authentication.verify_one_time_password_async(
+            account_id="acc-1", ticket_id=ticket_id, code=code
+        )
     except ServiceError as error:
         return type(error).__name__
     return ACCEPTED
 
 
-async def answer_all(authentication: Authentication, codes: list[str]) -> Counter[str]:
-    return Counter(await asyncio.gather(*(answer(authentication, code) for code in codes)))
+async def answer_all(authentication: Authentication, ticket_id: str, codes: list[str]) -> Counter[str]:
+    return Counter(await asyncio.gather(*(answer(authentication, ticket_id, code) for code in codes)))
 
 
 def wrong(code: str) -> str:
@@ -46,8 +49,8 @@ def test_fifty_right_answers_at_once_are_one(
     start: Start, outbox: Outbox, loop_thread: EventLoopThread
 ) -> None:
     authentication = start(max_attempts=50)
-    authentication.send_one_time_password(account_id="acc-1")
-    answers = loop_thread.run(answer_all(authentication, [outbox.sent[0].code] * 50))
+    ticket = authentication.send_one_time_password(account_id="acc-1")
+    answers = loop_thread.run(answer_all(authentication, ticket.id, [outbox.sent[0].code] * 50))
     assert answers == {ACCEPTED: 1, OneTimePasswordNotFoundError.__name__: 49}
 
 
@@ -57,8 +60,8 @@ def test_a_hundred_wrong_answers_at_once_use_the_attempts_and_no_more(
     loop_thread: EventLoopThread,
     stored: Collection[dict[str, Any]],
 ) -> None:
-    authentication.send_one_time_password(account_id="acc-1")
-    answers = loop_thread.run(answer_all(authentication, [wrong(outbox.sent[0].code)] * 100))
+    ticket = authentication.send_one_time_password(account_id="acc-1")
+    answers = loop_thread.run(answer_all(authentication, ticket.id, [wrong(outbox.sent[0].code)] * 100))
     assert answers == {
         OneTimePasswordInvalidError.__name__: 5,
         OneTimePasswordAttemptsExceededError.__name__: 95,
@@ -71,9 +74,11 @@ def test_a_hundred_wrong_answers_at_once_use_the_attempts_and_no_more(
 def test_in_any_crowd_one_right_answer_wins_at_most(
     authentication: Authentication, outbox: Outbox, loop_thread: EventLoopThread, crowd: list[bool]
 ) -> None:
-    authentication.send_one_time_password(account_id="acc-1")
+    ticket = authentication.send_one_time_password(account_id="acc-1")
     code = outbox.sent[-1].code
-    answers = loop_thread.run(answer_all(authentication, [code if right else wrong(code) for right in crowd]))
+    answers = loop_thread.run(
+        answer_all(authentication, ticket.id, [code if right else wrong(code) for right in crowd])
+    )
     assert answers[ACCEPTED] <= 1
     assert answers[OneTimePasswordInvalidError.__name__] <= 5
     if crowd and all(crowd):
@@ -85,14 +90,17 @@ def test_of_codes_sent_at_once_one_is_good(
 ) -> None:
     authentication = start(digits=10, max_attempts=20)
 
-    async def send_all() -> None:
-        await asyncio.gather(
+    async def send_all() -> list[OneTimePasswordTicket]:
+        return await asyncio.gather(
             *(authentication.send_one_time_password_async(account_id="acc-1") for _ in range(10))
         )
 
-    loop_thread.run(send_all())
+    tickets = loop_thread.run(send_all())
     assert stored.count_documents({}) == 1
-    answers = loop_thread.run(answer_all(authentication, [sent.code for sent in outbox.sent]))
+    codes = [sent.code for sent in outbox.sent]
+    answers: Counter[str] = Counter()
+    for ticket in tickets:
+        answers += loop_thread.run(answer_all(authentication, ticket.id, codes))
     assert answers[ACCEPTED] == 1
 
 
@@ -100,13 +108,13 @@ def test_a_code_replaced_while_it_is_checked_is_not_accepted(
     authentication: Authentication, outbox: Outbox, loop_thread: EventLoopThread, database: MongoDatabase
 ) -> None:
     repository = OneTimePasswordRepository(database.database)
+    first = authentication.send_one_time_password(account_id="acc-1")
     whose = {"account_id": "acc-1", "purpose": "login"}
-    authentication.send_one_time_password(**whose)
-    attempt = loop_thread.run(repository.take_attempt(**whose))
+    attempt = loop_thread.run(repository.take_attempt(**whose, ticket_id=first.id))
     assert attempt is not None
-    authentication.send_one_time_password(**whose)
-    assert loop_thread.run(repository.consume(**whose, ticket_id=attempt.ticket_id)) is False
-    authentication.verify_one_time_password(**whose, code=outbox.sent[1].code)
+    second = authentication.send_one_time_password(account_id="acc-1")
+    assert loop_thread.run(repository.consume(**whose, ticket_id=first.id)) is False
+    assert loop_thread.run(answer(authentication, second.id, outbox.sent[1].code)) == ACCEPTED
 
 
 def test_an_attempt_is_paid_for_before_the_code_is_looked_at(
@@ -114,8 +122,8 @@ def test_an_attempt_is_paid_for_before_the_code_is_looked_at(
 ) -> None:
     authentication = start(max_attempts=1)
     repository = OneTimePasswordRepository(database.database)
-    authentication.send_one_time_password(account_id="acc-1")
-    loop_thread.run(repository.take_attempt(account_id="acc-1", purpose="login"))
-    assert loop_thread.run(answer(authentication, outbox.sent[0].code)) == (
+    ticket = authentication.send_one_time_password(account_id="acc-1")
+    loop_thread.run(repository.take_attempt(account_id="acc-1", purpose="login", ticket_id=ticket.id))
+    assert loop_thread.run(answer(authentication, ticket.id, outbox.sent[0].code)) == (
         OneTimePasswordAttemptsExceededError.__name__
     )

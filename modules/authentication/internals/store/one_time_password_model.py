@@ -8,7 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class OneTimePasswordModel(BaseModel):
-    """A document of `one_time_passwords`; salt and hash are gone once the code was used."""
+    """A document of `one_time_passwords`; salt and hash are gone once the code was used.
+
+    `issued_at` are the codes of the last hour, this one the last; documents of before have none.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -22,3 +25,4 @@ class OneTimePasswordModel(BaseModel):
     created_at: datetime
     expires_at: datetime
     used_at: datetime | None
+    issued_at: list[datetime] = []
