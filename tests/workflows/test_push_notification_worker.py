@@ -114,7 +114,7 @@ async def test_an_operator_finds_it_by_id_and_account(runs: WorkflowRuns, priori
     }
     assert await described.static_summary() == f"push {params.notification_id} ({priority})"
     assert params.account_id in (await described.static_details() or "")
-    assert metadata.current_details == "Status **sent** (scripted): 1 device(s) accepted, 0 did not"
+    assert metadata.current_details == "Status **sent** (`scripted`): 1 device(s) accepted, 0 did not"
 
 
 async def test_running_immediately_returns_the_result(runs: WorkflowRuns) -> None:

@@ -98,7 +98,7 @@ class TestCounts:
         assert (entry["action"], entry["id"], entry["fields"]) == (
             "campaign.unreadable",
             ids[1],
-            ("added_later",),
+            ["added_later"],
         )
         with pytest.raises(UnreadableRecordError) as refused:
             CampaignService.get_campaign(campaign_id=ids[1])
