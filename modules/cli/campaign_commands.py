@@ -33,7 +33,7 @@ from modules.cli.message_options import (
 from modules.cli.notification_commands import DEFAULT_LIST_LIMIT
 from modules.cli.option_parsing import parse_duration
 from modules.cli.output import JsonOption, print_fields, print_table, show, show_fields
-from modules.cli.session import application, from_now
+from modules.cli.session import application
 from modules.device_token.types import Platform
 from modules.notification.types import OutcomePolicy
 
@@ -153,7 +153,7 @@ def send(
     steps = parse_rollout(rollout, max_error_rate=max_error_rate, max_p95_ms=max_p95_ms, problems=problems)
     if problems:
         raise UsageProblemsError(problems)
-    with audience_options.opened(query) as audience, application() as opened:
+    with audience_options.opened(query) as audience, application():
         from modules.notification.campaign_service import CampaignService
         from modules.notification.notification_service import NotificationService
 
@@ -161,7 +161,7 @@ def send(
             audience=audience,
             params=params,
             campaign_key=key,
-            expires_at=from_now(opened, expiry),
+            expires_in=expiry,
             rate_per_second=rate_per_second,
             rollout=steps,
             dry_run=dry_run,

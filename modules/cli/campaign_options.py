@@ -7,13 +7,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from modules.account.types import account_id_problems
 from modules.application.app_ids import DEFAULT_APP_ID
 from modules.application.errors import InvalidInputError, Problem
+from modules.application.local_time import Meant, moment_meant
 from modules.cli.exit_codes import UsageProblemsError
 from modules.device_token.types import Platform
 from modules.notification.audience_types import (
@@ -117,12 +118,12 @@ def read_account_ids(file: BinaryIO) -> Iterator[str]:
 
 
 def parse_moment(text: str | None, field: str, problems: list[Problem]) -> datetime | None:
-    """An ISO 8601 time, without a zone this host's; None, with a problem noted, when it is none."""
+    """An ISO 8601 time in UTC, without a zone this host's; None, with a problem noted, when it is none."""
     if text is None:
         return None
     try:
-        return datetime.fromisoformat(text).astimezone()
-    except (ValueError, OverflowError):
+        return moment_meant(datetime.fromisoformat(text), now=datetime.now(UTC), meant=Meant.BEHIND)
+    except (ValueError, OverflowError, OSError):
         reason = "must be an ISO 8601 time like 2026-01-31, 2026-01-31T08:00 or 2026-01-31T08:00:00Z"
         problems.append(Problem("invalid_time", field, reason))
         return None

@@ -33,7 +33,7 @@ from modules.cli.message_options import (
 )
 from modules.cli.option_parsing import parse_duration
 from modules.cli.output import JsonOption, print_fields, print_table, show, show_fields
-from modules.cli.session import application, from_now
+from modules.cli.session import application
 from modules.notification.types import OutcomePolicy
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def send(
             account_id=account,
             params=params,
             immediate=immediate,
-            expires_at=from_now(opened, expiry),
+            expires_in=expiry,
             idempotency_key=idempotency_key,
         )
         sent = NotificationService.get_push_notification(notification_id=notification_id)

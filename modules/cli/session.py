@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
-
     from bootstrap import Application
     from modules.config.types import Settings
 
@@ -32,13 +30,6 @@ def application(role: Literal["operator", "caller"] = "operator") -> Iterator[Ap
         yield opened
     finally:
         opened.close()
-
-
-def from_now(opened: Application, expiry: timedelta | None) -> datetime | None:
-    """When that expires; it is decided by the database's clock, so it is counted from there."""
-    if expiry is None:
-        return None
-    return opened.loop_thread.run(opened.database.clock.now()) + expiry
 
 
 def quiet(settings: Settings) -> Settings:

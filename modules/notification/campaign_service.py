@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from modules.application.event_loop_thread import EventLoopThread
 from modules.application.mongo_database import MongoDatabase
@@ -71,6 +71,7 @@ class CampaignService(ServiceFacade[CampaignCore]):
         params: SendPushParams,
         campaign_key: str,
         expires_at: datetime | None = None,
+        expires_in: timedelta | None = None,
         rate_per_second: float | None = None,
         rollout: Rollout | None = None,
         dry_run: bool = False,
@@ -81,6 +82,7 @@ class CampaignService(ServiceFacade[CampaignCore]):
             params=params,
             campaign_key=campaign_key,
             expires_at=expires_at,
+            expires_in=expires_in,
             rate_per_second=rate_per_second,
             rollout=rollout,
             dry_run=dry_run,

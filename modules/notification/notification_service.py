@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from modules.application.event_loop_thread import EventLoopThread
 from modules.application.mongo_database import MongoDatabase
@@ -74,6 +74,7 @@ class NotificationService(ServiceFacade[NotificationCore]):
         params: SendPushParams,
         immediate: bool = False,
         expires_at: datetime | None = None,
+        expires_in: timedelta | None = None,
         idempotency_key: str | None = None,
         correlation_id: str | None = None,
     ) -> str:
@@ -82,9 +83,9 @@ class NotificationService(ServiceFacade[NotificationCore]):
         The row is durable on a majority of MongoDB before this returns. Not immediate: the master worker
         delivers it on its next scan. Immediate: it is delivered at once, preferences are not asked, and this
         returns as soon as the first round of attempts is recorded, or after `immediate.wait_seconds`; read
-        the outcome with `get_push_notification`. `expires_at` without a zone is this host's local time; past
-        it nothing is sent. The same `idempotency_key` of an account with the same content returns the first
-        id.
+        the outcome with `get_push_notification`. Nothing is sent once it has expired: `expires_in` after the
+        database's now, or at `expires_at`, without a zone this host's local time. The same `idempotency_key`
+        of an account with the same content returns the first id.
 
         Raises InvalidInputError with every problem, nothing written; IdempotencyKeyConflictError;
         ImmediateSendDeferredError, which carries the id, when Temporal cannot be reached.
@@ -95,6 +96,7 @@ class NotificationService(ServiceFacade[NotificationCore]):
                 params=params,
                 immediate=immediate,
                 expires_at=expires_at,
+                expires_in=expires_in,
                 idempotency_key=idempotency_key,
                 correlation_id=correlation_id,
             )
@@ -108,6 +110,7 @@ class NotificationService(ServiceFacade[NotificationCore]):
         params: SendPushParams,
         campaign_key: str,
         expires_at: datetime | None = None,
+        expires_in: timedelta | None = None,
         rate_per_second: float | None = None,
         rollout: Rollout | None = None,
         dry_run: bool = False,
@@ -117,7 +120,7 @@ class NotificationService(ServiceFacade[NotificationCore]):
         The request is durable before this returns, and so is a list of accounts: it is read once, by pages,
         in a thread. The same `campaign_key` with the same audience, content, rollout and `dry_run` returns
         the first id and sends nothing twice. Preferences are obeyed. `rate_per_second` counts accounts; a
-        `dry_run` only works out the campaign's `plan`.
+        `dry_run` only works out the campaign's `plan`. It expires as one push does.
 
         Raises InvalidInputError with every problem, nothing left; CampaignKeyConflictError;
         CampaignDeferredError, which carries the id, when Temporal cannot be reached.
@@ -127,6 +130,7 @@ class NotificationService(ServiceFacade[NotificationCore]):
             params=params,
             campaign_key=campaign_key,
             expires_at=expires_at,
+            expires_in=expires_in,
             rate_per_second=rate_per_second,
             rollout=rollout,
             dry_run=dry_run,

@@ -18,7 +18,6 @@ from modules.notification.errors import CampaignDeferredError, CampaignKeyConfli
 from modules.notification.internals.campaign_audience import CampaignAudience
 from modules.notification.internals.campaign_params import CampaignRequest
 from modules.notification.internals.fcm_params import is_only_too_late
-from modules.notification.internals.param_rules import in_utc
 from modules.notification.internals.push_notification_writer import NewPush, new_row
 from modules.notification.internals.store.campaign_model import (
     AudienceKind,
@@ -149,7 +148,7 @@ def _new_campaign(
         fingerprint="",
         audience=_audience_model(request.audience),
         content=content_of(row),
-        expires_at=in_utc(request.expires_at),
+        expires_at=request.expiry(now=now),
         rate_per_second=request.rate_per_second,
         rollout=None if rollout is None else RolloutModel.model_validate(asdict(rollout)),
         dry_run=request.dry_run,

@@ -8,6 +8,7 @@ from datetime import datetime
 from bson import ObjectId
 from bson.errors import InvalidId
 
+from modules.application.local_time import Meant
 from modules.notification.audience_types import Campaign, CampaignPlan, Rollout
 from modules.notification.errors import CampaignNotFoundError
 from modules.notification.internals.param_rules import ProblemList
@@ -35,7 +36,7 @@ class CampaignBook:
     async def newest(self, *, limit: int, before: datetime | None) -> list[Campaign]:
         problems = ProblemList()
         problems.limit(limit, most=MAX_LIST_LIMIT)
-        until = problems.moment(before, "before")
+        until = problems.moment(before, "before", meant=Meant.BEHIND)
         problems.refuse()
         campaigns = await self._campaigns.newest(limit=limit, before=until)
         tallies = await self._pages.tallies([campaign.id for campaign in campaigns])

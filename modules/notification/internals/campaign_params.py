@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from modules.account.types import locale_problems, tag_problems
 from modules.application.errors import InvalidInputError, Problem
@@ -18,6 +18,7 @@ from modules.notification.audience_types import (
     Topic,
     TopicCondition,
 )
+from modules.notification.internals.expiry import resolve_expiry
 from modules.notification.internals.fcm_params import FCMParams, app_id_problems
 from modules.notification.internals.param_rules import ProblemList
 from modules.notification.internals.topic_grammar import condition_problem, is_topic
@@ -41,6 +42,7 @@ class CampaignRequest:
     rate_per_second: float | None
     rollout: Rollout | None
     dry_run: bool
+    expires_in: timedelta | None = None
 
     def validate(self, *, now: datetime, link_base: str | None) -> None:
         """Raise InvalidInputError with all that is wrong at `now`; `link_base` as FCMParams has it."""
@@ -58,10 +60,15 @@ class CampaignRequest:
                     problems.extend([unpaced(name)])
         problems.refuse()
 
+    def expiry(self, *, now: datetime) -> datetime | None:
+        """When it expires, in UTC, if it was accepted at `now`; for a request that was found valid."""
+        return resolve_expiry(self.expires_at, self.expires_in, now=now, problems=ProblemList())
+
     def _check_content(self, now: datetime, link_base: str | None, problems: ProblemList) -> None:
         checked = FCMParams(
             params=self.params,
             expires_at=self.expires_at,
+            expires_in=self.expires_in,
             now=now,
             broadcast=is_broadcast(self.audience),
             link_base=link_base,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from modules.notification.internals.channels.fcm.message_builder import (
 )
 from modules.notification.internals.channels.fcm.message_encoder import EncodedMessage
 from modules.notification.internals.click_target import check_click_action
+from modules.notification.internals.expiry import EXPIRED, resolve_expiry
 from modules.notification.internals.param_rules import ProblemList, is_encodable, member_path
 from modules.notification.internals.silent_rules import check_silence, check_text
 from modules.notification.types import (
@@ -36,7 +36,6 @@ MAX_TARGETS = 500
 MAX_APP_ID_LENGTH = 64
 MAX_BADGE = 2**31 - 1
 NOTIFICATION_ID_LENGTH = 36
-EXPIRED = "expired"
 
 _RESERVED_KEYS = frozenset({"from", "notification", "message_type"})
 _RESERVED_PREFIXES = ("google.", "gcm.")
@@ -55,14 +54,15 @@ _EPOCH_SECONDS = re.compile(r"[0-9]{1,10}")
 class FCMParams:
     """A push about to be written or sent; `validate()` raises InvalidInputError with all that is wrong.
 
-    `expires_at` without a time zone is this host's local time. `target_count` None: not known yet. `now` is
-    the time to judge `expires_at` by, this host's unless given. `broadcast`: it goes to a topic or condition.
-    `link_base` is the longest that a path may be put behind.
+    It expires at `expires_at`, without a time zone this host's local time, or `expires_in` after `now`.
+    `target_count` None: not known yet. `now` is the time to judge by, this host's unless given. `broadcast`:
+    it goes to a topic or condition. `link_base` is the longest that a path may be put behind.
     """
 
     params: SendPushParams
     immediate: bool = False
     expires_at: datetime | None = None
+    expires_in: timedelta | None = None
     target_count: int | None = None
     now: datetime | None = None
     broadcast: bool = False
@@ -76,22 +76,26 @@ class FCMParams:
         """
         problems = ProblemList()
         check_target_count(self.target_count, problems)
-        _check_expiry(self.expires_at, self.now or datetime.now(UTC), problems)
+        now = self.now or datetime.now(UTC)
+        resolve_expiry(self.expires_at, self.expires_in, now=now, problems=problems)
         if not isinstance(self.immediate, bool):
             problems.add("invalid_type", "immediate", "must be true or false")
         if not isinstance(self.params, SendPushParams):
             problems.add("invalid_type", "params", "must be SendPushParams")
         else:
-            usable = _check_params(self.params, self.expires_at is not None, problems)
+            usable = _check_params(self.params, self._has_expiry(), problems)
             self._check_size(usable, problems)
         problems.refuse()
+
+    def _has_expiry(self) -> bool:
+        return self.expires_at is not None or self.expires_in is not None
 
     def _check_size(self, usable: SendPushParams, problems: ProblemList) -> None:
         try:
             size = message_size_bytes(
                 usable,
                 immediate=bool(self.immediate),
-                has_expiry=self.expires_at is not None,
+                has_expiry=self._has_expiry(),
                 link_base=self.link_base,
             )
         except ValueError:
@@ -121,20 +125,6 @@ def check_target_count(count: object, problems: ProblemList) -> None:
     elif count > MAX_TARGETS:
         problems.add(
             "too_many_targets", "targets", f"one send takes at most {MAX_TARGETS} targets, not {count}"
-        )
-
-
-def _check_expiry(expires_at: object, now: datetime, problems: ProblemList) -> None:
-    moment = problems.moment(expires_at, "expires_at")
-    if moment is None:
-        return
-    seconds_left = (moment - now).total_seconds()
-    if seconds_left <= 0:
-        problems.add(EXPIRED, "expires_at", "is in the past")
-    elif math.floor(seconds_left) > MAX_TTL_SECONDS:
-        days = timedelta(seconds=MAX_TTL_SECONDS).days
-        problems.add(
-            "expires_too_late", "expires_at", f"must be within {days} days, FCM keeps nothing longer"
         )
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from modules.application.errors import InvalidInputError, Problem
+from modules.application.local_time import Meant, moment_meant
 
 MAX_URL_LENGTH = 2048
 MAX_NAME_LENGTH = 256
@@ -119,23 +120,28 @@ class ProblemList:
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
             self.add("invalid_limit", "limit", f"must be 1 to {most}")
 
-    def moment(self, value: object, field: str) -> datetime | None:
-        """An optional time, returned in UTC; one without a zone is this host's local time."""
+    def moment(
+        self,
+        value: object,
+        field: str,
+        *,
+        now: datetime | None = None,
+        meant: Meant = Meant.AHEAD,
+    ) -> datetime | None:
+        """An optional time, returned in UTC; one without a zone is this host's local time.
+
+        Of two readings the one counts that a person means at `now`, by this host's clock unless given.
+        """
         if value is None:
             return None
         if not isinstance(value, datetime):
             self.add("invalid_type", field, "must be a datetime")
             return None
         try:
-            return in_utc(value)
+            return moment_meant(value, now=now or datetime.now(UTC), meant=meant)
         except (OverflowError, ValueError, OSError):
             self.add("invalid_value", field, "is outside the time this host can reckon with")
             return None
-
-
-def in_utc(moment: datetime | None) -> datetime | None:
-    """A time that was found good; one without a zone is this host's local time."""
-    return None if moment is None else moment.astimezone(UTC)
 
 
 def is_encodable(text: str) -> bool:

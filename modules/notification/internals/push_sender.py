@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from modules.account.types import account_id_problems
 from modules.application.errors import ConfigurationError, InvalidInputError, Problem, UnavailableError
+from modules.application.local_time import Meant
 from modules.application.mongo_database import DatabaseClock
 from modules.notification.errors import (
     ImmediateSendDeferredError,
     PushNotificationNotCancellableError,
 )
+from modules.notification.internals.expiry import resolve_expiry
 from modules.notification.internals.fcm_params import FCMParams, is_only_too_late
 from modules.notification.internals.outcome_board import OutcomeBoard
-from modules.notification.internals.param_rules import ProblemList, in_utc
+from modules.notification.internals.param_rules import ProblemList
 from modules.notification.internals.push_notification_reader import (
     PushNotificationReader,
     row_id_of,
@@ -75,16 +77,26 @@ class PushSender:
         params: SendPushParams,
         immediate: bool,
         expires_at: datetime | None,
+        expires_in: timedelta | None = None,
         idempotency_key: str | None,
         correlation_id: str | None,
     ) -> str:
         """See NotificationService.send_push_for_account."""
+        now = await self._clock.now()
+        checked = FCMParams(
+            params=params,
+            immediate=immediate,
+            expires_at=expires_at,
+            expires_in=expires_in,
+            now=now,
+            link_base=self._link_base,
+        )
         problems = ProblemList()
         problems.extend(account_id_problems(account_id, field="account_id"))
         for field, key in (("idempotency_key", idempotency_key), ("correlation_id", correlation_id)):
             if key is not None:
                 problems.key(key, field)
-        problems.extend(await self._content_problems(params, immediate=immediate, expires_at=expires_at))
+        problems.extend(_content_problems(checked))
         too_late = is_only_too_late(problems)
         if not too_late:
             problems.refuse()
@@ -92,7 +104,7 @@ class PushSender:
             account_id=account_id,
             params=params,
             priority=Priority.IMMEDIATE if immediate else Priority.NORMAL,
-            expires_at=in_utc(expires_at),
+            expires_at=resolve_expiry(expires_at, expires_in, now=now, problems=ProblemList()),
             idempotency_key=idempotency_key,
             correlation_id=correlation_id,
         )
@@ -102,22 +114,6 @@ class PushSender:
         if immediate and row.active and row.status in (Status.PENDING, Status.PROCESSING):
             await self._deliver_now(row)
         return str(row.id)
-
-    async def _content_problems(
-        self, params: SendPushParams, *, immediate: bool, expires_at: datetime | None
-    ) -> list[Problem]:
-        now = await self._clock.now()
-        try:
-            FCMParams(
-                params=params,
-                immediate=immediate,
-                expires_at=expires_at,
-                now=now,
-                link_base=self._link_base,
-            ).validate()
-        except InvalidInputError as error:
-            return list(error.problems)
-        return category_problems(params.category, field="category")
 
     async def _deliver_now(self, row: PushNotificationModel) -> None:
         notification_id = str(row.id)
@@ -139,7 +135,7 @@ class PushSender:
         problems = ProblemList()
         problems.extend(account_id_problems(account_id, field="account_id"))
         problems.limit(limit, most=MAX_LIST_LIMIT)
-        until = problems.moment(before, "before")
+        until = problems.moment(before, "before", meant=Meant.BEHIND)
         problems.refuse()
         rows = await self._reader.newest(account_id, limit=limit, before=until)
         return [to_public(row) for row in rows]
@@ -156,3 +152,11 @@ class PushSender:
         if row.active and not cancelled:
             raise PushNotificationNotCancellableError(row.status.value)
         return to_public(row)
+
+
+def _content_problems(checked: FCMParams) -> list[Problem]:
+    try:
+        checked.validate()
+    except InvalidInputError as error:
+        return list(error.problems)
+    return category_problems(checked.params.category, field="category")

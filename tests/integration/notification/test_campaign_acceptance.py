@@ -150,6 +150,11 @@ def test_a_campaign_is_recorded_with_all_that_was_said(room: CampaignRoom) -> No
     assert (campaign.reason, campaign.finished_at, campaign.plan) == (None, None, None)
 
 
+def test_a_campaign_expires_so_long_after_it_was_accepted(room: CampaignRoom) -> None:
+    campaign = room.read(room.send(expires_in=timedelta(hours=6)))
+    assert campaign.expires_at == campaign.created_at + timedelta(hours=6)
+
+
 def test_bad_input_writes_and_starts_nothing(room: CampaignRoom) -> None:
     with pytest.raises(InvalidInputError) as refused:
         room.send(title="", key="", rate_per_second=0)

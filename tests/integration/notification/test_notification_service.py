@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+import time_machine
 
 from modules.application.errors import InvalidInputError, NotBootstrappedError, ServiceError, UnavailableError
 from modules.notification.errors import (
@@ -18,7 +19,7 @@ from modules.notification.errors import (
     PushNotificationNotFoundError,
 )
 from modules.notification.notification_service import NotificationService
-from modules.notification.types import Priority, Status
+from modules.notification.types import Priority, PushNotification, Status
 from tests.support.push_service import ACCOUNT, PushService, make_params
 
 HOUR = timedelta(hours=1)
@@ -111,6 +112,30 @@ class TestExpiresAt:
         assert service.rows.count_documents({}) == 0
 
 
+def assert_expires_after(row: PushNotification, time: timedelta) -> None:
+    """The database's clock was asked when the request was checked, a moment before it was written."""
+    assert row.expires_at is not None
+    assert time - timedelta(seconds=5) < row.expires_at - row.created_at <= time
+
+
+class TestExpiresIn:
+    def test_how_long_is_reckoned_on_the_databases_clock(self, service: PushService) -> None:
+        with time_machine.travel(datetime.now(UTC) + timedelta(days=3)):
+            notification_id = service.send(expires_in=HOUR)
+        assert_expires_after(service.read(notification_id), HOUR)
+
+    def test_a_repeated_request_keeps_the_first_expiry(self, service: PushService) -> None:
+        first = service.send(idempotency_key="key", expires_in=HOUR)
+        assert service.send(idempotency_key="key", expires_in=2 * HOUR) == first
+        assert_expires_after(service.read(first), HOUR)
+
+    def test_both_at_once_are_refused(self, service: PushService) -> None:
+        with pytest.raises(InvalidInputError) as error:
+            service.send(expires_in=HOUR, expires_at=datetime.now(UTC) + HOUR)
+        assert (error.value.code, error.value.field) == ("conflict", "expires_in")
+        assert service.rows.count_documents({}) == 0
+
+
 BAD_CALLS: list[tuple[dict[str, Any], str]] = [
     ({"account_id": ""}, "account_id"),
     ({"account_id": 7}, "account_id"),
@@ -125,6 +150,7 @@ BAD_CALLS: list[tuple[dict[str, Any], str]] = [
     ({"idempotency_key": "k" * 256}, "idempotency_key"),
     ({"correlation_id": "line\nbreak"}, "correlation_id"),
     ({"expires_at": "tomorrow"}, "expires_at"),
+    ({"expires_in": timedelta(0)}, "expires_in"),
 ]
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
+import time_machine
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -131,6 +133,14 @@ def test_a_time_without_a_zone_is_this_hosts() -> None:
     assert parse_moment("2026-01-31T08:00", "seen_after", []) == datetime(2026, 1, 31, 8).astimezone()
     assert parse_moment("2026-01-31T08:00+02:00", "seen_after", []) == datetime(2026, 1, 31, 6, tzinfo=UTC)
     assert parse_moment(None, "seen_after", []) is None
+
+
+@pytest.mark.parametrize(("minute", "hour"), [(20, 0), (40, 1)])
+def test_a_time_that_was_twice_is_the_one_behind(minute: int, hour: int) -> None:
+    now = datetime(2026, 10, 25, hour, 30, tzinfo=UTC).astimezone(ZoneInfo("Europe/Berlin"))
+    with time_machine.travel(now):
+        found = parse_moment(f"2026-10-25T02:{minute}", "seen_before", [])
+    assert found == datetime(2026, 10, 25, 0, minute, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "31.1.2026"])

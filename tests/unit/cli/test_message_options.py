@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from unittest.mock import MagicMock
 
 import pytest
 
 from modules.cli import campaign_commands, main, notification_commands
 from modules.cli.exit_codes import ExitCode
-from modules.cli.session import from_now
 from modules.notification.campaign_service import CampaignService
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import AndroidOptions, ApnsOptions, OutcomePolicy, SendPushParams
@@ -18,7 +17,6 @@ from modules.notification.types import AndroidOptions, ApnsOptions, OutcomePolic
 TO_ACCOUNT = ("send", "--account", "a")
 TO_AUDIENCE = ("campaign", "send", "--key", "k", "--topic", "news")
 COMMANDS = pytest.mark.parametrize("command", [TO_ACCOUNT, TO_AUDIENCE], ids=["account", "audience"])
-NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -26,7 +24,6 @@ def service(monkeypatch: pytest.MonkeyPatch) -> MagicMock:
     """What both commands call in place of the services; its `send` is given what they send."""
     opened = MagicMock()
     opened.settings.temporal.ui_url = None
-    opened.loop_thread.run.return_value = NOW
     mock = MagicMock()
     for commands in (notification_commands, campaign_commands):
         monkeypatch.setattr(commands, "application", lambda *_: nullcontext(opened))
@@ -64,7 +61,8 @@ def test_whatever_can_be_typed_arrives(command: tuple[str, ...], service: MagicM
         android=AndroidOptions(sound="default"),
         apns=ApnsOptions(sound="default", interruption_level="time-sensitive"),
     )
-    assert sent["expires_at"] == NOW + timedelta(minutes=10)
+    assert sent["expires_in"] == timedelta(minutes=10)
+    assert "expires_at" not in sent, "the service reckons it, on the database's clock"
 
 
 @COMMANDS
@@ -72,7 +70,7 @@ def test_what_is_not_typed_is_the_services_default(command: tuple[str, ...], ser
     assert main.run([*command, "--title", "Hello", "--body", "You", "--json"]) == ExitCode.OK
     sent = service.send.call_args.kwargs
     assert sent["params"] == SendPushParams(title="Hello", body="You")
-    assert sent["expires_at"] is None
+    assert sent["expires_in"] is None
 
 
 @COMMANDS
@@ -119,9 +117,3 @@ def test_a_policy_that_does_not_exist_is_wrong_usage(command: tuple[str, ...], s
     arguments = ("--title", "Hello", "--body", "You", "--policy", "perhaps")
     assert main.run([*command, *arguments, "--json"]) == ExitCode.USAGE
     service.send.assert_not_called()
-
-
-def test_without_an_expiry_no_clock_is_asked() -> None:
-    opened = MagicMock()
-    assert from_now(opened, None) is None
-    opened.loop_thread.run.assert_not_called()
