@@ -19,6 +19,7 @@ from modules.authentication.authentication_service import AuthenticationService
 from modules.config.config_service import ConfigService
 from modules.config.types import Settings
 from modules.device_token.device_token_service import DeviceTokenService
+from modules.erasure.erasure_service import ErasureService
 from modules.logger.logger_service import get_logger
 from modules.notification.campaign_service import CampaignService
 from modules.notification.notification_service import NotificationService
@@ -30,6 +31,7 @@ from modules.preference.preference_service import PreferenceService
 from temporal_config import SEARCH_ATTRIBUTES, WORKERS, caller_slots, schedules, worker_slots
 
 _FACADES = (
+    ErasureService,
     CampaignService,
     NotificationService,
     AuthenticationService,
@@ -106,6 +108,7 @@ class Application:
             read_push=NotificationService.get_push_notification_async,
             app_ids=frozenset(settings.fcm.all_apps()),
         )
+        ErasureService.start(loop_thread=loop_thread)
         await ApplicationService.start(
             settings=settings.temporal, loop_thread=loop_thread, search_attributes=SEARCH_ATTRIBUTES
         )

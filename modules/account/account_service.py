@@ -67,5 +67,11 @@ class AccountService(ServiceFacade[AccountDirectory]):
         """The locale of each of at most 1,000 accounts, in one query; the default without a record."""
         return await cls._on_core(lambda core: core.locales_of(account_ids))
 
+    @classmethod
+    async def erase_account_async(cls, *, account_id: str) -> int:
+        """Remove the account's record; returns how many there were, 0 or 1. Safe to repeat."""
+        return await cls._on_core(lambda core: core.erase(account_id))
+
     upsert_account = blocking(upsert_account_async)
     get_account = blocking(get_account_async)
+    erase_account = blocking(erase_account_async)

@@ -78,5 +78,11 @@ class AuthenticationService(ServiceFacade[OneTimePasswordAuthenticator]):
             lambda core: core.verify(account_id=account_id, purpose=purpose, ticket_id=ticket_id, code=code)
         )
 
+    @classmethod
+    async def erase_account_async(cls, *, account_id: str) -> int:
+        """Remove every code of the account; returns how many. Safe to repeat."""
+        return await cls._on_core(lambda core: core.erase(account_id))
+
     send_one_time_password = blocking(send_one_time_password_async)
     verify_one_time_password = blocking(verify_one_time_password_async)
+    erase_account = blocking(erase_account_async)

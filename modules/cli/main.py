@@ -11,6 +11,7 @@ import typer
 
 from modules.application.errors import ServiceError
 from modules.cli import (
+    account_commands,
     campaign_commands,
     device_commands,
     doctor_command,
@@ -40,6 +41,7 @@ def root(_json: JsonOption = False) -> None:
 app.command("bootstrap")(server_commands.bootstrap_command)
 app.command("up")(up_command.up)
 app.command("worker")(server_commands.worker)
+app.add_typer(account_commands.app, name="account")
 app.add_typer(device_commands.app, name="device")
 app.add_typer(preference_commands.app, name="preference")
 app.command("send")(notification_commands.send)

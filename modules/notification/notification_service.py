@@ -18,6 +18,7 @@ from modules.notification.internals.push_sender import RunWorker
 from modules.notification.types import (
     DeliveryReport,
     DueRows,
+    NotificationErasure,
     PushNotification,
     PushPayload,
     PushTarget,
@@ -223,6 +224,15 @@ class NotificationService(ServiceFacade[NotificationCore]):
     async def record_delivered_async(cls, *, notification_id: str) -> bool:
         """Take a `sent` notification to `delivered`, as a receipt says; False when it is not `sent`."""
         return await cls._on_core(lambda core: core.sender.record_delivered(notification_id))
+
+    @classmethod
+    async def erase_account_async(cls, *, account_id: str) -> NotificationErasure:
+        """Take the account's rows out of delivery and empty them; what stays says that and how they ended.
+
+        Rows that are being sent may end for `delivery.lease_seconds`, then they are taken from who sends
+        them. Safe to repeat, also after an error. The account's devices have to be gone before.
+        """
+        return await cls._on_core(lambda core: core.erasure.erase(account_id))
 
     @classmethod
     async def validate_push_async(

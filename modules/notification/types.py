@@ -14,6 +14,8 @@ LATENCY_BUCKETS_MS = (10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 
 # What belongs to no campaign shares the rate of its credential as one flow.
 ORDINARY_FLOW = "ordinary"
+# Stands where a forgotten account's row had something.
+ERASED = "erased"
 
 
 class Status(StrEnum):
@@ -247,6 +249,19 @@ class DeviceDelivery:
     unknown_attempts: int
     message_id: str | None
     last_attempt_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotificationErasure:
+    """How many rows of an account were emptied, and of these, how many were not to an end before.
+
+    `withdrawn` were pending. `interrupted` were being sent for so long that they were taken from who sent
+    them: whether their message went out is not known.
+    """
+
+    erased: int
+    withdrawn: int
+    interrupted: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,7 +54,13 @@ class PreferenceService(ServiceFacade[PreferenceBook]):
         """`is_push_allowed` for many (account id, category) in one query; every question is a key."""
         return await cls._on_core(lambda core: core.decisions(questions))
 
+    @classmethod
+    async def erase_account_async(cls, *, account_id: str) -> int:
+        """Remove what the account has said; returns how many records there were, 0 or 1. Safe to repeat."""
+        return await cls._on_core(lambda core: core.erase(account_id))
+
     set_preference = blocking(set_preference_async)
     get_preferences = blocking(get_preferences_async)
     is_push_allowed = blocking(is_push_allowed_async)
     decisions_for = blocking(decisions_for_async)
+    erase_account = blocking(erase_account_async)

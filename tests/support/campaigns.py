@@ -25,6 +25,8 @@ from modules.notification.campaign_types import (
     Collected,
     CollectParams,
     RecordStateParams,
+    SliceParams,
+    SliceReport,
 )
 from modules.notification.internals.store.campaign_rows import new_campaign_row
 from modules.notification.notification_service import NotificationService
@@ -108,6 +110,12 @@ class CampaignRoom:
     def unfinished(self) -> list[str]:
         return self.push.loop_thread.run(CampaignService.unfinished_async())
 
+    def deliver(self, campaign_id: str, start: int, end: int, page: int = 0) -> SliceReport:
+        """Deliver one slice of a page, as fast as it goes."""
+        params = SliceParams(campaign_id=campaign_id, page=page, start=start, end=end, rate_per_second=None)
+        work = CampaignService.deliver_slice_async(params=params, stopped=asyncio.Event())
+        return self.push.loop_thread.run(work)
+
     def stored_pages(self, campaign_id: str) -> list[list[str]]:
         found = self.pages.find({"campaign_id": ObjectId(campaign_id)}).sort("number", 1)
         return [page["account_ids"] for page in found]
@@ -141,11 +149,14 @@ class CampaignRoom:
 
 
 @contextmanager
-def campaign_room(stack: LocalStack, database_name: str) -> Iterator[CampaignRoom]:
-    """The services of campaigns, bound to the loop of a PushService."""
-    settings = settings_for(stack, database_name)
+def campaign_room(stack: LocalStack, database_name: str, **over: str) -> Iterator[CampaignRoom]:
+    """The services of campaigns, bound to the loop of a PushService; `over` are variables."""
+    settings = settings_for(stack, database_name, over)
     runs = Runs()
-    with push_service(stack, database_name) as push, MongoClient[Document](stack.mongodb_uri) as client:
+    with (
+        push_service(stack, database_name, **over) as push,
+        MongoClient[Document](stack.mongodb_uri) as client,
+    ):
         database = MongoDatabase(settings.mongodb)
 
         async def start() -> None:

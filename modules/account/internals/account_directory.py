@@ -50,6 +50,10 @@ class AccountDirectory:
             raise AccountNotFoundError
         return account
 
+    async def erase(self, account_id: str) -> int:
+        check_account_id(account_id)
+        return await self._repository.erase(account_id)
+
     async def matching(
         self, *, account_ids: Collection[str], locales: Collection[str], tags: Collection[str]
     ) -> set[str]:

@@ -22,7 +22,11 @@ from modules.authentication.errors import (
     OneTimePasswordUnreachableError,
 )
 from modules.authentication.internals.code_hash import code_matches, hash_code, new_code, new_salt
-from modules.authentication.internals.one_time_password_params import check_answer, check_request
+from modules.authentication.internals.one_time_password_params import (
+    check_account,
+    check_answer,
+    check_request,
+)
 from modules.authentication.internals.one_time_password_texts import text_for, with_code
 from modules.authentication.internals.store.one_time_password_repository import (
     IssueLimits,
@@ -104,6 +108,11 @@ class OneTimePasswordAuthenticator:
             raise OneTimePasswordInvalidError
         if not await self._repository.consume(**whose):
             raise OneTimePasswordNotFoundError
+
+    async def erase(self, account_id: str) -> int:
+        """See AuthenticationService.erase_account."""
+        check_account(account_id)
+        return await self._repository.erase(account_id)
 
     async def _check_reachable(self, account_id: str) -> None:
         devices = await DeviceTokenService.active_devices_async(account_id=account_id)

@@ -20,6 +20,10 @@ _CODE = re.compile(r"[0-9]{1,10}")
 _TICKET_ID = re.compile(r"[0-9a-f]{32}")
 
 
+def check_account(account_id: object) -> None:
+    _refuse(account_id_problems(account_id))
+
+
 def check_request(*, account_id: object, purpose: object, text: object) -> None:
     problems = account_id_problems(account_id) + _purpose_problems(purpose)
     if text is not None:

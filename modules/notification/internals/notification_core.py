@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from modules.application.mongo_database import MongoDatabase
 from modules.config.types import RateSettings, Settings
+from modules.notification.internals.account_erasure import AccountErasure
 from modules.notification.internals.backoff import Backoff
 from modules.notification.internals.channels.registry import Provider, create_channel
 from modules.notification.internals.delivery_group import DeliveryGroup
@@ -27,6 +28,7 @@ from modules.notification.internals.push_sender import PushSender, RunWorker
 from modules.notification.internals.rate_governor import RateGovernor
 from modules.notification.internals.rate_quota import RateLimits
 from modules.notification.internals.settlement import Fold
+from modules.notification.internals.store.push_notification_erasure import PushNotificationErasure
 from modules.notification.internals.store.push_notification_repository import PushNotificationRepository
 from modules.notification.internals.store.rate_quota_repository import RateQuotaRepository
 from modules.notification.types import Priority, PushPayload, PushTarget, SendPushResult
@@ -49,6 +51,7 @@ class NotificationCore:
     writer: PushNotificationWriter
     lanes: Mapping[Priority, DeliveryLane]
     governor: RateGovernor
+    erasure: AccountErasure
 
     async def ensure(self) -> None:
         """Create the collections and their indexes, or bring them up to date."""
@@ -128,6 +131,9 @@ def assemble(settings: Settings, database: MongoDatabase, run_worker: RunWorker)
         writer=writer,
         lanes=lanes,
         governor=governor,
+        erasure=AccountErasure(
+            PushNotificationErasure(database.database), patience_seconds=settings.delivery.lease_seconds
+        ),
     )
 
 

@@ -33,6 +33,10 @@ class PreferenceBook:
         )
         return found.get(account_id, nothing_said)
 
+    async def erase(self, account_id: str) -> int:
+        check_account_id(account_id)
+        return await self._repository.erase(account_id)
+
     async def decision(self, *, account_id: str, category: str) -> Decision:
         check_question(account_id=account_id, category=category)
         found = await self._repository.find([account_id])

@@ -62,6 +62,11 @@ class AccountRepository(Repository):
             document = await self._collection.find_one({"_id": account_id})
         return None if document is None else read_record(AccountModel, document).to_account()
 
+    async def erase(self, account_id: str) -> int:
+        async with database_errors():
+            result = await self._collection.delete_one({"_id": account_id})
+        return result.deleted_count
+
     async def matching(
         self, account_ids: Collection[str], *, locales: Collection[str], tags: Collection[str]
     ) -> set[str]:

@@ -16,6 +16,7 @@ from modules.authentication.internals.store.one_time_password_model import OneTi
 
 # Kept for a day after expiry, so that a late answer is told "expired" and not "never sent".
 _KEEP_EXPIRED_SECONDS = 24 * 60 * 60
+_BY_ACCOUNT = "account"
 _NOT_EXPIRED = {"$gt": ["$expires_at", "$$NOW"]}
 _HOUR_MS = 60 * 60 * 1000
 
@@ -71,11 +72,15 @@ class Attempt:
 
 
 class OneTimePasswordRepository(Repository):
-    """The collection `one_time_passwords`, one an account and purpose; `expired` removes old ones."""
+    """The collection `one_time_passwords`, one an account and purpose; `expired` removes old ones.
+
+    `account` finds those of one who is forgotten.
+    """
 
     collection_name = "one_time_passwords"
     indexes: ClassVar[Sequence[IndexModel]] = (
         IndexModel([("expires_at", ASCENDING)], name="expired", expireAfterSeconds=_KEEP_EXPIRED_SECONDS),
+        IndexModel([("account_id", ASCENDING)], name=_BY_ACCOUNT),
     )
     validator: ClassVar[Mapping[str, Any]] = {
         "$jsonSchema": {
@@ -169,6 +174,12 @@ class OneTimePasswordRepository(Repository):
         async with database_errors():
             result = await self._collection.update_one(_waiting(account_id, purpose, ticket_id), used)
         return result.modified_count == 1
+
+    async def erase(self, account_id: str) -> int:
+        """Remove every code of the account; returns how many."""
+        async with database_errors():
+            result = await self._collection.delete_many({"account_id": account_id}, hint=_BY_ACCOUNT)
+        return result.deleted_count
 
     async def standing(self, *, account_id: str, purpose: str, ticket_id: str) -> Standing:
         """Why no attempt could be taken."""

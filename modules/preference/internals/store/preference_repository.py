@@ -58,6 +58,11 @@ class PreferenceRepository(Repository):
                 raise
         return read_record(PreferenceModel, document).to_preferences()
 
+    async def erase(self, account_id: str) -> int:
+        async with database_errors():
+            result = await self._collection.delete_one({"_id": account_id})
+        return result.deleted_count
+
     async def find(self, account_ids: Collection[str]) -> dict[str, Preferences]:
         """The recorded preferences by account, in one query; accounts without any are left out."""
         async with database_errors():
