@@ -25,7 +25,7 @@ from modules.notification.campaign_service import CampaignService
 from modules.notification.notification_service import NotificationService
 from modules.notification.workers.activities import PushNotificationActivities
 from modules.notification.workers.campaign_activities import CampaignActivities
-from modules.notification.workers.campaign_run import control_campaign, run_campaign
+from modules.notification.workers.campaign_run import TemporalCampaignRuns, run_campaign
 from modules.notification.workers.immediate_run import immediate_run
 from modules.preference.preference_service import PreferenceService
 from temporal_config import SEARCH_ATTRIBUTES, WORKERS, caller_slots, schedules, worker_slots
@@ -95,7 +95,7 @@ class Application:
             loop_thread=loop_thread,
             settings=settings,
             run=run_campaign,
-            control=control_campaign,
+            runs=TemporalCampaignRuns(),
             validate=NotificationService.validate_push_async,
             deliver=NotificationService.deliver_counted_async,
             wait_open=NotificationService.wait_open_async,

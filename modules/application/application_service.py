@@ -10,7 +10,7 @@ from modules.application.event_loop_thread import EventLoopThread
 from modules.application.internals.temporal_gateway import TemporalGateway
 from modules.application.internals.worker_runtime import WorkerRuntime
 from modules.application.service_facade import ServiceFacade, blocking
-from modules.application.worker import ScheduleState, WorkerClass, WorkerPlan
+from modules.application.worker import RunState, ScheduleState, WorkerClass, WorkerPlan
 from modules.config.types import TemporalSettings
 
 DEFAULT_WAIT_SECONDS = 15.0
@@ -95,6 +95,20 @@ class ApplicationService(ServiceFacade[WorkerRuntime]):
         Raises ConflictError with the run's own code when it refuses, NotFoundError "worker_not_running".
         """
         return await facade._on_core(lambda core: core.update(cls, params, update, argument))
+
+    @classmethod
+    async def signal_worker_async(facade: Any, /, *, cls: WorkerClass, params: Any, signal: str) -> None:
+        """Leave the signal of that name for the run of `cls` under way; it is kept until a worker comes.
+
+        Raises NotFoundError "worker_not_running".
+        """
+        await facade._on_core(lambda core: core.signal(cls, params, signal))
+
+    @classmethod
+    async def run_state_async(facade: Any, /, *, cls: WorkerClass, params: Any) -> RunState | None:
+        """What became of the newest run of `cls` under its id; None when Temporal knows of none."""
+        state: RunState | None = await facade._on_core(lambda core: core.run_state(cls, params))
+        return state
 
     @classmethod
     async def schedule_worker_as_cron_async(facade: Any, /, *, cls: WorkerClass, cron_schedule: str) -> str:

@@ -61,6 +61,15 @@ class ScheduleState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunState:
+    """The newest run of a worker under its id: under way, or how it ended."""
+
+    run_id: str
+    is_open: bool
+    has_failed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerPlan:
     """What a process serves: worker classes, their activities and schedules, and its lanes with their slots.
 

@@ -79,7 +79,7 @@ MaxErrorRateOption = Annotated[
 MaxP95Option = Annotated[
     float | None, typer.Option(help="Of FCM's answers; above it a step halts.", rich_help_panel=_ROLLOUT)
 ]
-_LIST_COLUMNS = ("id", "campaign_key", "state", "accounts", "title", "created_at", "finished_at")
+_LIST_COLUMNS = ("id", "campaign_key", "state", "wish", "accounts", "title", "created_at", "finished_at")
 
 
 @app.command()
@@ -180,6 +180,7 @@ def show_campaign(
 ) -> None:
     """One campaign: where it stands and why, its counts, its failures, and the plan of a dry run.
 
+    `wish` is what was asked for and is not so yet: a campaign to be paused or cancelled sends nothing more.
     With --watch and --json, one document a line for every change.
     """
     with application():
@@ -216,7 +217,10 @@ def list_campaigns(
 
 @app.command()
 def pause(campaign_id: IdArgument, _json: JsonOption = False) -> None:
-    """Send nothing more until it is resumed; done when nothing is being sent."""
+    """Send nothing more until it is resumed; done when nothing is being sent.
+
+    Exit code 3 says that it is recorded and obeyed, also by workers that come back, and not confirmed yet.
+    """
     with application():
         from modules.notification.campaign_service import CampaignService
 
@@ -225,7 +229,7 @@ def pause(campaign_id: IdArgument, _json: JsonOption = False) -> None:
 
 @app.command()
 def resume(campaign_id: IdArgument, _json: JsonOption = False) -> None:
-    """Go on with a campaign that is paused or has halted."""
+    """Go on with a campaign that is paused or has halted; exit code 3 as for pause."""
     with application():
         from modules.notification.campaign_service import CampaignService
 
@@ -234,7 +238,7 @@ def resume(campaign_id: IdArgument, _json: JsonOption = False) -> None:
 
 @app.command()
 def cancel(campaign_id: IdArgument, _json: JsonOption = False) -> None:
-    """End a campaign for good; what is not sent yet is taken out of delivery."""
+    """End a campaign for good; what is not sent yet is taken out of delivery. Exit code 3 as for pause."""
     with application():
         from modules.notification.campaign_service import CampaignService
 
@@ -247,7 +251,7 @@ def set_rate(
     rate: Annotated[str, typer.Argument(metavar="N|none", help="Accounts a second; none: no limit.")],
     _json: JsonOption = False,
 ) -> None:
-    """Deliver faster or slower from now on."""
+    """Deliver faster or slower from now on; exit code 3 as for pause."""
     problems: list[Problem] = []
     rate_per_second = parse_rate(rate, "rate", problems)
     if problems:

@@ -45,18 +45,24 @@ def _draw(read: Callable[[], Campaign]) -> Campaign:
     with _bar() as progress:
         campaign = read()
         task = progress.add_task(
-            campaign.state.value, total=campaign.accounts, completed=done_accounts(campaign)
+            described(campaign), total=campaign.accounts, completed=done_accounts(campaign)
         )
         while campaign.finished_at is None:
             time.sleep(POLL_SECONDS)
             campaign = read()
             progress.update(
                 task,
-                description=campaign.state.value,
+                description=described(campaign),
                 total=campaign.accounts,
                 completed=done_accounts(campaign),
             )
     return campaign
+
+
+def described(campaign: Campaign) -> str:
+    """Where it stands in a few words, and what it is to be where that was asked for."""
+    state = campaign.state.value
+    return state if campaign.wish is None else f"{state}, to be {campaign.wish.value}"
 
 
 def _bar() -> Progress:

@@ -12,7 +12,10 @@ from modules.device_token.types import Platform
 
 
 class CampaignState(StrEnum):
-    """Where a campaign stands. `halted` is a pause the campaign gave itself; `reason` says why."""
+    """Where a campaign stands; `reason` says why, where that needs saying.
+
+    `halted` is a pause the campaign gave itself, `failed` its end where it could not go on.
+    """
 
     COLLECTING = "collecting"
     RUNNING = "running"
@@ -21,6 +24,7 @@ class CampaignState(StrEnum):
     CANCELLED = "cancelled"
     COMPLETED = "completed"
     PLANNED = "planned"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +104,8 @@ class Campaign:
 
     `accounts` is the size of the audience, None while it is collected. `counts` are accounts by the status of
     their row, `waiting` without a row yet, `cancelled`, and `duplicate` where a list names one again; all of
-    them add up to `accounts`. `failures` are failed rows by `error_type`.
+    them add up to `accounts`. `failures` are failed rows by `error_type`. `wish` is the state that was asked
+    for and is not reached yet, None for none: nothing is sent while it is `paused`, `cancelled` or `failed`.
     """
 
     id: str
@@ -118,3 +123,4 @@ class Campaign:
     finished_at: datetime | None
     plan: CampaignPlan | None
     title: str | None
+    wish: CampaignState | None = None

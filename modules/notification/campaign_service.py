@@ -14,12 +14,14 @@ from modules.notification.campaign_types import (
     CampaignParams,
     Collected,
     CollectParams,
+    FailedRunParams,
+    RecordedWill,
     RecordStateParams,
     SliceParams,
     SliceReport,
 )
 from modules.notification.internals.campaign_acceptance import RunCampaign
-from modules.notification.internals.campaign_control import ControlCampaign
+from modules.notification.internals.campaign_control import CampaignRuns
 from modules.notification.internals.campaign_core import CampaignCore, assemble_campaigns
 from modules.notification.internals.campaign_delivery import DeliverRows, WaitOpen
 from modules.notification.internals.campaign_params import CampaignRequest
@@ -45,7 +47,7 @@ class CampaignService(ServiceFacade[CampaignCore]):
         loop_thread: EventLoopThread,
         settings: Settings,
         run: RunCampaign,
-        control: ControlCampaign,
+        runs: CampaignRuns,
         validate: ValidatePush,
         deliver: DeliverRows,
         wait_open: WaitOpen,
@@ -55,7 +57,7 @@ class CampaignService(ServiceFacade[CampaignCore]):
             settings,
             database,
             run=run,
-            control=control,
+            runs=runs,
             validate=validate,
             deliver=deliver,
             wait_open=wait_open,
@@ -103,9 +105,10 @@ class CampaignService(ServiceFacade[CampaignCore]):
     async def pause_campaign_async(cls, *, campaign_id: str) -> Campaign:
         """Send nothing more until it is resumed; returns once nothing is being sent.
 
-        This and the other three can be repeated: what is so already stays so. They raise
-        CampaignFinishedError, CampaignDryRunError, ConflictError with the run's own code, and
-        CampaignDeferredError or UnavailableError without Temporal.
+        This and the other three are recorded first, and hold from then on. They can be repeated: what is so
+        already stays so. They raise CampaignFinishedError, CampaignDryRunError, ConflictError with the run's
+        own code, and CampaignCommandDeferredError when no worker has confirmed it within a minute or Temporal
+        is away: then it is recorded and obeyed all the same.
         """
         return await cls._on_core(lambda core: core.control.pause(campaign_id))
 
@@ -148,7 +151,10 @@ class CampaignService(ServiceFacade[CampaignCore]):
 
     @classmethod
     async def record_state_async(cls, *, params: RecordStateParams) -> None:
-        """Record where a campaign stands; a final state stays, and leaves record and pages to retention."""
+        """Record where a campaign stands; a final state stays, and leaves record and pages to retention.
+
+        A wish that this fulfils is taken away.
+        """
         state = CampaignState(params.state)
         await cls._on_core(
             lambda core: core.stages.record_state(params.campaign_id, state, reason=params.reason)
@@ -161,6 +167,16 @@ class CampaignService(ServiceFacade[CampaignCore]):
         Accounts without a row count as cancelled. Call it when no slice is under way any more.
         """
         return await cls._on_core(lambda core: core.stages.cancel_rest(params.campaign_id))
+
+    @classmethod
+    async def look_async(cls, *, params: CampaignParams) -> RecordedWill:
+        """What the record says is to become of a campaign: its state, a wish, its rate."""
+        return await cls._on_core(lambda core: core.stages.look(params.campaign_id))
+
+    @classmethod
+    async def count_failed_run_async(cls, *, params: FailedRunParams) -> RecordedWill:
+        """Count a run that cannot go on, once; what the record says then: `failed` when it ends for that."""
+        return await cls._on_core(lambda core: core.stages.count_failed_run(params))
 
     @classmethod
     async def counts_async(cls, *, campaign_id: str) -> dict[str, int]:
@@ -181,7 +197,8 @@ class CampaignService(ServiceFacade[CampaignCore]):
     async def start_run_async(cls, *, campaign_id: str) -> bool:
         """Start the run of an unfinished campaign, dry or not; False when it has one or is finished.
 
-        Raises CampaignDeferredError without Temporal.
+        One that is under way is told of a command that it may not have heard of. After some runs that
+        failed, the next one only ends the campaign. Raises UnavailableError without Temporal.
         """
         return await cls._on_core(lambda core: core.control.start(campaign_id))
 

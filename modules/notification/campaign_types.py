@@ -8,7 +8,11 @@ from typing import Final
 from modules.notification.audience_types import CampaignState
 
 PAUSED_STATES: Final = frozenset({CampaignState.PAUSED, CampaignState.HALTED})
-FINAL_STATES: Final = frozenset({CampaignState.CANCELLED, CampaignState.COMPLETED, CampaignState.PLANNED})
+# Where a campaign is ended before it is through: what is left is taken out of delivery.
+ENDED_STATES: Final = frozenset({CampaignState.CANCELLED, CampaignState.FAILED})
+FINAL_STATES: Final = ENDED_STATES | {CampaignState.COMPLETED, CampaignState.PLANNED}
+# Nothing is sent in these, nor while one of them is wished for.
+SILENT_STATES: Final = PAUSED_STATES | FINAL_STATES
 # Every page of an audience but the last one has as many accounts.
 PAGE_ACCOUNTS = 1_000
 
@@ -95,7 +99,8 @@ class CollectParams:
 class Collected:
     """How far an audience has been stored. `accounts` counts all so far; `complete`: nobody is left.
 
-    The rest is what the record says: `paused` (with a reason: halted) holds for a run that starts anew.
+    The rest is what the record says: `paused` (with a reason: halted) holds for a run that starts anew, and
+    so does `wish`, a CampaignState with its reason.
     """
 
     accounts: int
@@ -105,6 +110,29 @@ class Collected:
     rate_per_second: float | None = None
     paused: bool = False
     pause_reason: str | None = None
+    wish: str | None = None
+    wish_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedWill:
+    """What the record says of a campaign now: CampaignStates (None: no wish), why, and its rate."""
+
+    state: str
+    reason: str | None
+    wish: str | None
+    wish_reason: str | None
+    rate_per_second: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedRunParams:
+    """A run that cannot go on, and the code of what it failed with; `final`: no other run can either."""
+
+    campaign_id: str
+    run_id: str
+    code: str
+    final: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +154,8 @@ class SliceReport:
     `counts` is the page's whole tally by status afterwards. `done` is the place up to which the slice was
     worked through: below `end` when it was stopped. `retry_in_seconds` is None when no row of the page is
     left for later. `attempts`, `errors` and `latencies` (counts by
-    `types.LATENCY_BUCKETS_MS`) are of this visit alone.
+    `types.LATENCY_BUCKETS_MS`) are of this visit alone. `stopped_by_record`: the campaign's record says that
+    nothing more is to be sent, whatever the run knows.
     """
 
     page: int
@@ -136,6 +165,7 @@ class SliceReport:
     attempts: int
     errors: int
     latencies: list[int]
+    stopped_by_record: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

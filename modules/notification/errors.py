@@ -94,7 +94,7 @@ class CampaignKeyConflictError(ConflictError):
 
 
 class CampaignFinishedError(ConflictError):
-    """The campaign is cancelled, completed or planned: nothing about it can be changed."""
+    """The campaign is cancelled, completed, planned or failed, or being ended: nothing can be changed."""
 
     def __init__(self, state: str) -> None:
         super().__init__(
@@ -123,6 +123,20 @@ class CampaignDeferredError(UnavailableError):
         super().__init__(
             code="temporal_unavailable",
             reason=f"Temporal cannot be reached; campaign {campaign_id} is kept and started later",
+        )
+        self.campaign_id = campaign_id
+
+
+class CampaignCommandDeferredError(UnavailableError):
+    """What was asked for is recorded and holds from now on; the campaign's run has not confirmed it yet.
+
+    `campaign_id` is its id. After a pause or a cancel nothing more goes out, whoever comes back to send it.
+    """
+
+    def __init__(self, campaign_id: str, why: str) -> None:
+        super().__init__(
+            code="campaign_command_deferred",
+            reason=f"recorded and obeyed from now on; campaign {campaign_id} has not confirmed it yet: {why}",
         )
         self.campaign_id = campaign_id
 

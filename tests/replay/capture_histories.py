@@ -114,6 +114,8 @@ async def capture_campaigns(runs: WorkflowRuns) -> None:
         ("halted", make_campaign(), ScriptedCampaign(accounts=12_000, rollout=STEPS, errors=0.1), resume),
         ("paused_and_paced", make_campaign(), ScriptedCampaign(accounts=9_000), pause_and_pace),
         ("cancelled", make_campaign(), ScriptedCampaign(accounts=9_000), cancel),
+        ("obeyed_its_record", make_campaign(), ScriptedCampaign(accounts=9_000), wish_for),
+        ("gave_up", make_campaign(), ScriptedCampaign(accounts=9_000, lost_page=8), let_go),
     ):
         async with runs.serving(*scripted.all(), lane=Lane.BULK):
             handle = await runs.start(CampaignWorker, params)
@@ -146,6 +148,21 @@ async def cancel(runs: WorkflowRuns, params: CampaignRunParams, scripted: Script
     scripted.gate.clear()
     await scripted.slices_begun(8)
     await runs.runtime.update(CampaignWorker, params, "cancel", None)
+
+
+async def wish_for(runs: WorkflowRuns, params: CampaignRunParams, scripted: ScriptedCampaign) -> None:
+    """No command reaches the run: its slices find a pause, two signals the rest."""
+    scripted.gate.clear()
+    await scripted.slices_begun(8)
+    scripted.silent, scripted.wish = True, "paused"
+    scripted.gate.set()
+    await scripted.recorded("paused")
+    scripted.gate.clear()
+    scripted.silent, scripted.wish, scripted.recorded_rate = False, "running", 2_000.0
+    await runs.runtime.signal(CampaignWorker, params, "look")
+    await scripted.slices_begun(10)
+    scripted.wish = "cancelled"
+    await runs.runtime.signal(CampaignWorker, params, "look")
 
 
 async def capture_continued_campaign(runs: WorkflowRuns) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from temporalio.worker import Replayer
 from modules.notification.campaign_types import CampaignRunParams, RecordStateParams
 from modules.notification.types import DeliveryReport
 from modules.notification.workers import campaign_course
-from modules.notification.workers.campaign_worker import RECORD_ACTIVITY, CampaignWorker
+from modules.notification.workers.campaign_steps import RECORD_ACTIVITY
+from modules.notification.workers.campaign_worker import CampaignWorker
 from modules.notification.workers.params import (
     BatchParams,
     DeliverParams,
@@ -157,6 +159,43 @@ class HastyMutant:
         return params.counts
 
 
+@workflow.defn(name="CampaignWorker")
+class DeafMutant(CampaignWorker):
+    """Hears commands alone, whatever its record says."""
+
+    @workflow.init
+    def __init__(self, params: CampaignRunParams) -> None:
+        super().__init__(params)
+
+    @workflow.run
+    async def run(self, params: CampaignRunParams) -> dict[str, int]:
+        return await super().run(params)
+
+    @workflow.signal
+    def look(self) -> None:
+        pass
+
+    def _harvest(self) -> None:
+        super()._harvest()
+        self._look_is_due = False
+
+
+@workflow.defn(name="CampaignWorker")
+class FailingMutant(CampaignWorker):
+    """Fails with what stops it and tells nobody, as it once did."""
+
+    @workflow.init
+    def __init__(self, params: CampaignRunParams) -> None:
+        super().__init__(params)
+
+    @workflow.run
+    async def run(self, params: CampaignRunParams) -> dict[str, int]:
+        return await super().run(params)
+
+    async def _or_give_up(self, work: Callable[[], Awaitable[None]]) -> None:
+        await work()
+
+
 @workflow.defn(name="PushNotificationsWorker")
 class ForgettingMutant:
     """Expires and pages, and never looks after campaigns."""
@@ -193,6 +232,8 @@ MUTANTS = [
     ),
     *((path, LocalDeliveryMutant) for path in named("push_notification_batch_worker.")),
     *((path, HastyMutant) for path in named("campaign_worker.")),
+    *((path, DeafMutant) for path in named("campaign_worker.obeyed_its_record")),
+    *((path, FailingMutant) for path in named("campaign_worker.gave_up")),
 ]
 
 
@@ -213,6 +254,8 @@ async def test_history_refuses_a_mutant(path: Path, mutant: type[Any]) -> None:
         ("paused_and_paced", "SLICES_IN_FLIGHT", 4),
         ("paused_and_paced", "SLICE_SECONDS", 1.0),
         ("cancelled", "SLICES_IN_FLIGHT", 16),
+        ("obeyed_its_record", "SLICE_SECONDS", 1.0),
+        ("gave_up", "SLICES_IN_FLIGHT", 4),
         ("continued_as_new", "SLICES_IN_FLIGHT", 9),
         ("continued", "MOST_OPEN_PAGES", -1),
     ],

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
 from modules.notification.campaign_types import (
     PAGE_ACCOUNTS,
@@ -17,19 +18,25 @@ from modules.notification.campaign_types import (
     CampaignRunParams,
     Collected,
     CollectParams,
+    FailedRunParams,
+    RecordedWill,
     RecordStateParams,
     RolloutParams,
     SliceParams,
     SliceReport,
 )
 from modules.notification.types import LATENCY_BUCKETS_MS
-from modules.notification.workers.campaign_worker import (
+from modules.notification.workers.campaign_steps import (
     CANCEL_ACTIVITY,
     COLLECT_ACTIVITY,
+    FAILURE_ACTIVITY,
+    LOOK_ACTIVITY,
     PLAN_ACTIVITY,
     RECORD_ACTIVITY,
     SLICE_ACTIVITY,
 )
+
+LOST_PAGE = "a slice of the lost page"
 
 
 def make_campaign(**over: Any) -> CampaignRunParams:
@@ -43,6 +50,9 @@ class ScriptedCampaign:
     A slice that finds nothing new is in `visits`. `gate` closed holds slices up until it opens or they are
     stopped, after half of their accounts unless told otherwise; `cancel_gate` holds up the cancelling of the
     rest. `errors` is a share of attempts; `open_pages` report something left for later this often.
+    `silent`: the record lets nothing be sent, and slices say so; `wish`, `state` and `recorded_rate` are what
+    a look at it finds. `broken` names activities that are refused for good with this code, as is a slice of
+    the `lost_page`; `ends`: a run that failed ends the campaign.
     """
 
     accounts: int
@@ -67,15 +77,35 @@ class ScriptedCampaign:
     stops_halfway: bool = True
     cancel_gate: asyncio.Event = field(default_factory=asyncio.Event)
     cancelling: asyncio.Event = field(default_factory=asyncio.Event)
+    silent: bool = False
+    wish: str | None = None
+    state: str = "running"
+    recorded_rate: float | None = None
+    look_gate: asyncio.Event = field(default_factory=asyncio.Event)
+    looks: int = 0
+    broken: dict[str, str] = field(default_factory=dict)
+    lost_page: int | None = None
+    ends: bool = True
+    failed_runs: list[FailedRunParams] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def __post_init__(self) -> None:
         self.gate.set()
         self.cancel_gate.set()
+        self.look_gate.set()
+        self.broken.setdefault(LOST_PAGE, "campaign_page_not_found")
 
     def all(self) -> list[Callable[..., Any]]:
-        return [self.plan, self.collect, self.deliver, self.cancel_rest, self.record]
+        return [
+            self.plan,
+            self.collect,
+            self.deliver,
+            self.cancel_rest,
+            self.record,
+            self.look,
+            self.count_failed_run,
+        ]
 
     async def slices_begun(self, number: int) -> None:
         """Return once so many slices have been begun in all."""
@@ -102,10 +132,12 @@ class ScriptedCampaign:
 
     @activity.defn(name=PLAN_ACTIVITY)
     async def plan(self, _: CampaignParams) -> None:
+        self._refuse(PLAN_ACTIVITY)
         self.plans += 1
 
     @activity.defn(name=COLLECT_ACTIVITY)
     async def collect(self, params: CollectParams) -> Collected:
+        self._refuse(COLLECT_ACTIVITY)
         self.collects.append(params.first_page)
         pages = -(-self.accounts // PAGE_ACCOUNTS)
         stored = min(pages, params.first_page + self.pages_a_collect)
@@ -117,10 +149,12 @@ class ScriptedCampaign:
             rate_per_second=self.rate_per_second,
             paused=self.paused,
             pause_reason=self.pause_reason,
+            wish=self.wish,
         )
 
     @activity.defn(name=SLICE_ACTIVITY)
     async def deliver(self, params: SliceParams) -> SliceReport:
+        self._refuse(LOST_PAGE if params.page == self.lost_page else SLICE_ACTIVITY)
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         self.slices.append(params)
@@ -128,6 +162,8 @@ class ScriptedCampaign:
         try:
             finished = await self._is_let_through(self.gate) or not self.stops_halfway
             done = params.end if finished else (params.start + params.end) // 2
+            if self.silent:
+                done = params.start
         finally:
             self.under_way -= 1
         places = range(params.start, done)
@@ -150,6 +186,7 @@ class ScriptedCampaign:
                 len(new) if place == self.latency_bucket else 0
                 for place in range(len(LATENCY_BUCKETS_MS) + 1)
             ],
+            stopped_by_record=self.silent,
         )
 
     async def _is_let_through(self, gate: asyncio.Event) -> bool:
@@ -164,6 +201,7 @@ class ScriptedCampaign:
 
     @activity.defn(name=CANCEL_ACTIVITY)
     async def cancel_rest(self, _: CampaignParams) -> dict[str, int]:
+        self._refuse(CANCEL_ACTIVITY)
         self.cancelling.set()
         await self._is_let_through(self.cancel_gate)
         return {"sent": self.reached, "cancelled": self.accounts - self.reached}
@@ -172,7 +210,37 @@ class ScriptedCampaign:
     async def record(self, params: RecordStateParams) -> None:
         self.states.append(params.state)
         self.reasons.append(params.reason)
+        self.state = params.state
         await self._tell()
+
+    @activity.defn(name=LOOK_ACTIVITY)
+    async def look(self, _: CampaignParams) -> RecordedWill:
+        self.looks += 1
+        will = self._will()
+        await self._tell()
+        await self._is_let_through(self.look_gate)
+        return will
+
+    @activity.defn(name=FAILURE_ACTIVITY)
+    async def count_failed_run(self, params: FailedRunParams) -> RecordedWill:
+        self.failed_runs.append(params)
+        if self.ends:
+            self.wish = "failed"
+        return self._will()
+
+    def _will(self) -> RecordedWill:
+        reason = f"because of {self.failed_runs[-1].code}" if self.failed_runs else None
+        return RecordedWill(
+            state=self.state,
+            reason=None,
+            wish=self.wish,
+            wish_reason=reason,
+            rate_per_second=self.recorded_rate,
+        )
+
+    def _refuse(self, name: str) -> None:
+        if name in self.broken:
+            raise ApplicationError(self.broken[name], type=self.broken[name], non_retryable=True)
 
 
 async def _beat() -> None:

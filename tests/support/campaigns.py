@@ -16,6 +16,7 @@ from pymongo.collection import Collection
 from modules.account.account_service import AccountService
 from modules.application.errors import ServiceError
 from modules.application.mongo_database import MongoDatabase
+from modules.application.worker import RunState
 from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.audience_types import AccountList, Audience, Campaign
 from modules.notification.campaign_service import CampaignService
@@ -37,12 +38,19 @@ from tests.support.push_service import PushService, make_params, push_service, s
 
 @dataclass
 class Runs:
-    """Stands where Temporal is: remembers what was started and told, or fails as told."""
+    """Stands where Temporal is: remembers what was started and told, or fails as told.
+
+    `looks` are the campaigns whose run was told to read its record, unless `away`; `states` how their newest
+    runs are.
+    """
 
     failure: ServiceError | None = None
     refusals: list[ServiceError] = field(default_factory=list)
     started: list[CampaignRunParams] = field(default_factory=list)
     told: list[tuple[str, str, float | None]] = field(default_factory=list)
+    away: ServiceError | None = None
+    looks: list[str] = field(default_factory=list)
+    states: dict[str, RunState] = field(default_factory=dict)
     on_told: Callable[[], object] = lambda: None
     on_open: Callable[[], object] = lambda: None
 
@@ -61,6 +69,14 @@ class Runs:
         self.on_told()
         if self.refusals:
             raise self.refusals.pop(0)
+
+    async def tell(self, *, campaign_id: str) -> None:
+        if self.away is not None:
+            raise self.away
+        self.looks.append(campaign_id)
+
+    async def state_of(self, *, campaign_id: str) -> RunState | None:
+        return self.states.get(campaign_id)
 
 
 @dataclass(frozen=True)
@@ -166,7 +182,7 @@ def campaign_room(stack: LocalStack, database_name: str, **over: str) -> Iterato
                 loop_thread=push.loop_thread,
                 settings=settings,
                 run=runs.run,
-                control=runs.control,
+                runs=runs,
                 validate=NotificationService.validate_push_async,
                 deliver=NotificationService.deliver_counted_async,
                 wait_open=runs.wait_open,

@@ -13,7 +13,14 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from modules.application.errors import ConflictError, UnavailableError
 from modules.application.worker import Lane
 from modules.notification.campaign_service import CampaignService
-from modules.notification.campaign_types import Collected, CollectParams, SliceParams, SliceReport
+from modules.notification.campaign_types import (
+    Collected,
+    CollectParams,
+    FailedRunParams,
+    RecordedWill,
+    SliceParams,
+    SliceReport,
+)
 from modules.notification.workers.campaign_activities import CampaignActivities
 from modules.notification.workers.campaign_worker import CampaignWorker
 from modules.notification.workers.params import ScanCounts, ScanParams
@@ -29,6 +36,7 @@ class Service:
     """The campaign service as the activities ask it: one page, whose slice waits until it is told to stop."""
 
     waits: bool = True
+    failed_runs: list[FailedRunParams] = field(default_factory=list)
     stops: int = 0
     parts: list[tuple[int, int]] = field(default_factory=list)
     states: list[str] = field(default_factory=list)
@@ -39,6 +47,7 @@ class Service:
         monkeypatch.setattr(CampaignService, "collect_audience_async", self.collect)
         monkeypatch.setattr(CampaignService, "deliver_slice_async", self.deliver)
         monkeypatch.setattr(CampaignService, "record_state_async", self.record)
+        monkeypatch.setattr(CampaignService, "count_failed_run_async", self.count_failed_run)
         monkeypatch.setattr(CampaignService, "unfinished_async", self.unfinished)
         monkeypatch.setattr(CampaignService, "start_run_async", self.start_run)
 
@@ -65,6 +74,10 @@ class Service:
 
     async def record(self, *, params: Any) -> None:
         self.states.append(params.state)
+
+    async def count_failed_run(self, *, params: FailedRunParams) -> RecordedWill:
+        self.failed_runs.append(params)
+        return RecordedWill(state="running", reason=None, wish=None, wish_reason=None, rate_per_second=None)
 
     async def unfinished(self) -> list[str]:
         return ["running", *self.refusals, "lost"]
@@ -131,6 +144,9 @@ async def test_temporal_learns_the_code_of_a_failure_only(
         "campaign_finished",
         True,
     )
+    [recorded] = service.failed_runs
+    assert (recorded.code, recorded.final) == ("campaign_finished", True)
+    assert recorded.run_id == (await handle.describe()).run_id
 
 
 async def test_the_scan_restarts_campaigns_without_a_run_and_one_that_refuses_keeps_no_other(

@@ -23,6 +23,7 @@ from temporalio.client import (
     ScheduleSpec,
     ScheduleUpdate,
     ScheduleUpdateInput,
+    WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
     WorkflowQueryFailedError,
@@ -38,7 +39,15 @@ from modules.application.errors import ConflictError, NotFoundError, ServiceErro
 from modules.application.internals.lasting_server import LastingServer
 from modules.application.internals.temporal_gateway import TemporalGateway, TemporalUnavailableError
 from modules.application.internals.worker_server import WorkerServer
-from modules.application.worker import CronSchedule, Lane, ScheduleState, WorkerClass, WorkerPlan, WorkerStart
+from modules.application.worker import (
+    CronSchedule,
+    Lane,
+    RunState,
+    ScheduleState,
+    WorkerClass,
+    WorkerPlan,
+    WorkerStart,
+)
 from modules.config.types import TemporalSettings
 from modules.logger.logger_service import get_logger
 
@@ -166,6 +175,33 @@ class WorkerRuntime:
             raise TemporalUnavailableError(reason) from None
         except RPCError as error:
             raise _not_reached(error) from error
+
+    async def signal(self, cls: WorkerClass, params: Any, signal: str) -> None:
+        """Leave a signal for the run under way; raises WorkerNotRunningError."""
+        client = await self._gateway.client()
+        handle = client.get_workflow_handle_for(cls.run, cls.describe(params).workflow_id)
+        timeout = timedelta(seconds=self._settings.connect_timeout_seconds)
+        try:
+            await handle.signal(getattr(cls, signal), rpc_timeout=timeout)
+        except RPCError as error:
+            raise _not_reached(error) from error
+
+    async def run_state(self, cls: WorkerClass, params: Any) -> RunState | None:
+        """What became of the newest run under its id; None when there has been none for long."""
+        client = await self._gateway.client()
+        handle = client.get_workflow_handle_for(cls.run, cls.describe(params).workflow_id)
+        timeout = timedelta(seconds=self._settings.connect_timeout_seconds)
+        try:
+            run = await handle.describe(rpc_timeout=timeout)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return None
+            raise _not_reached(error) from error
+        return RunState(
+            run_id=run.run_id,
+            is_open=run.status is WorkflowExecutionStatus.RUNNING,
+            has_failed=run.status is WorkflowExecutionStatus.FAILED,
+        )
 
     async def query(self, cls: WorkerClass, params: Any, query: str) -> Any:
         """What the newest run answers, also when it has ended; raises as `update` does."""

@@ -83,6 +83,7 @@ def to_public(campaign: CampaignModel, tally: Mapping[str, int]) -> Campaign:
         finished_at=campaign.finished_at,
         plan=None if campaign.plan is None else CampaignPlan(**campaign.plan.model_dump()),
         title=campaign.content["title"],
+        wish=None if campaign.wish is None else campaign.wish.kind,
     )
 
 

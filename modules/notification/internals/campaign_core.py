@@ -10,8 +10,9 @@ from modules.config.types import Settings
 from modules.notification.internals.campaign_acceptance import CampaignAcceptance, RunCampaign
 from modules.notification.internals.campaign_audience import CampaignAudience
 from modules.notification.internals.campaign_book import CampaignBook
-from modules.notification.internals.campaign_control import CampaignControl, ControlCampaign
+from modules.notification.internals.campaign_control import CampaignControl, CampaignRuns
 from modules.notification.internals.campaign_delivery import CampaignDelivery, DeliverRows, WaitOpen
+from modules.notification.internals.campaign_failures import CampaignFailures
 from modules.notification.internals.campaign_planner import CampaignPlanner, ValidatePush
 from modules.notification.internals.campaign_stages import CampaignStages
 from modules.notification.internals.store.campaign_page_repository import CampaignPageRepository
@@ -42,7 +43,7 @@ def assemble_campaigns(
     database: MongoDatabase,
     *,
     run: RunCampaign,
-    control: ControlCampaign,
+    runs: CampaignRuns,
     validate: ValidatePush,
     deliver: DeliverRows,
     wait_open: WaitOpen,
@@ -61,11 +62,13 @@ def assemble_campaigns(
         link_base=link_base,
     )
     book = CampaignBook(campaigns=campaigns, pages=pages)
+    failures = CampaignFailures(campaigns)
     stages = CampaignStages(
         campaigns=campaigns,
         pages=pages,
         rows=rows,
         book=book,
+        failures=failures,
         audience=audience,
         planner=CampaignPlanner(audience, validate, link_base=link_base),
         clock=database.clock,
@@ -84,7 +87,9 @@ def assemble_campaigns(
         pages=pages,
         acceptance=acceptance,
         book=book,
-        control=CampaignControl(campaigns=campaigns, book=book, acceptance=acceptance, control=control),
+        control=CampaignControl(
+            campaigns=campaigns, book=book, acceptance=acceptance, failures=failures, runs=runs
+        ),
         stages=stages,
         delivery=delivery,
     )

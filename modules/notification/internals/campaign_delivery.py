@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
 
 from bson import ObjectId
 
 from modules.application.mongo_database import DatabaseClock
-from modules.notification.audience_types import CampaignState
 from modules.notification.campaign_types import SliceParams, SliceReport
 from modules.notification.internals.attempt_tally import AttemptTally
 from modules.notification.internals.campaign_book import campaign_id_of
+from modules.notification.internals.campaign_stop import CampaignStop
 from modules.notification.internals.store.campaign_page_repository import CampaignPageRepository
 from modules.notification.internals.store.campaign_repository import CampaignRepository
 from modules.notification.internals.store.campaign_row_repository import CampaignRowRepository
@@ -26,8 +27,6 @@ CHUNK_ROWS = 250
 PORTION_SECONDS = 1.0
 # A slice ends then and reports how far it got: it holds a slot of the worker, and others wait for one.
 LONGEST_SLICE_SECONDS = 20.0
-# What a run that was cut off from Temporal has not heard of yet.
-_STOPPED = frozenset({CampaignState.PAUSED, CampaignState.HALTED, CampaignState.CANCELLED})
 
 
 class DeliverRows(Protocol):
@@ -67,29 +66,30 @@ class CampaignDelivery:
         self._retention = retention
 
     async def deliver(self, part: SliceParams, stopped: asyncio.Event) -> SliceReport:
-        """Deliver the slice, or what of it is begun when `stopped` is set; ends after the chunk under way.
+        """Deliver the slice until `stopped` is set or the record says that nothing more is to be sent.
 
         Raises UnavailableError when MongoDB does not answer, NotFoundError when the page does not exist.
         """
         campaign_id = campaign_id_of(part.campaign_id)
         account_ids = await self._pages.account_ids(campaign_id, part.page)
-        tally = AttemptTally()
-        done = await self._deliver_chunks(part, account_ids, tally, stopped)
-        return await self._report(campaign_id, part, account_ids, done, tally)
+        tally, stop = AttemptTally(), CampaignStop(self._campaigns, campaign_id, stopped)
+        done = await self._deliver_chunks(part, account_ids, tally, stop)
+        report = await self._report(campaign_id, part, account_ids, done, tally)
+        return replace(report, stopped_by_record=stop.by_record and not stopped.is_set())
 
     async def _deliver_chunks(
-        self, part: SliceParams, account_ids: Sequence[str], tally: AttemptTally, stopped: asyncio.Event
+        self, part: SliceParams, account_ids: Sequence[str], tally: AttemptTally, stop: CampaignStop
     ) -> int:
         """Returns the place up to which the slice was worked through."""
         pace, done = _Pace(part.rate_per_second), part.start
         deadline = time.monotonic() + LONGEST_SLICE_SECONDS
-        campaign = await self._campaigns.get(campaign_id_of(part.campaign_id))
-        while done < part.end:
-            await pace.wait(stopped)
-            is_open = await self._is_open(campaign.app_id, stopped, deadline)
+        campaign = await stop.begin()
+        while done < part.end and not stop.is_set():
+            await pace.wait(stop.told)
+            is_open = await self._is_open(campaign.app_id, stop.told, deadline)
             # Read last of all: whoever cancels counts on nothing being sent once the record says so.
-            campaign = await self._campaigns.get(campaign.id)
-            if not is_open or stopped.is_set() or campaign.state in _STOPPED:
+            campaign = await stop.begin()
+            if not is_open or stop.is_set():
                 break
             now = await self._clock.now()
             chunk = account_ids[done : min(part.end, done + pace.rows)]
@@ -107,8 +107,9 @@ class CampaignDelivery:
                 await self._deliver_rows(notification_ids=ids, tally=tally)
             pace.sent(len(row_ids))
             done += len(chunk)
-        # The next slice begins where this one's time ends.
-        await pace.wait(stopped)
+        if not stop.is_set():
+            # The next slice begins where this one's time ends.
+            await pace.wait(stop.told)
         return done
 
     async def _is_open(self, app_id: str, stopped: asyncio.Event, deadline: float) -> bool:

@@ -9,10 +9,19 @@ from collections.abc import Sequence
 from modules.application.errors import ConflictError
 from modules.application.mongo_database import DatabaseClock
 from modules.notification.audience_types import CampaignState
-from modules.notification.campaign_types import PAUSED_STATES, Collected, RolloutParams
+from modules.notification.campaign_types import (
+    ENDED_STATES,
+    PAUSED_STATES,
+    Collected,
+    FailedRunParams,
+    RecordedWill,
+    RolloutParams,
+)
+from modules.notification.errors import CampaignPageNotFoundError
 from modules.notification.internals.campaign_audience import CampaignAudience
 from modules.notification.internals.campaign_book import CampaignBook, campaign_id_of
 from modules.notification.internals.campaign_control import refuse_uncontrollable
+from modules.notification.internals.campaign_failures import CampaignFailures
 from modules.notification.internals.campaign_planner import CampaignPlanner
 from modules.notification.internals.store.campaign_model import CampaignModel, RolloutModel
 from modules.notification.internals.store.campaign_page_repository import CampaignPageRepository
@@ -37,6 +46,7 @@ class CampaignStages:
         pages: CampaignPageRepository,
         rows: CampaignRowRepository,
         book: CampaignBook,
+        failures: CampaignFailures,
         audience: CampaignAudience,
         planner: CampaignPlanner,
         clock: DatabaseClock,
@@ -45,6 +55,7 @@ class CampaignStages:
         self._pages = pages
         self._rows = rows
         self._book = book
+        self._failures = failures
         self._audience = audience
         self._planner = planner
         self._clock = clock
@@ -53,6 +64,9 @@ class CampaignStages:
         """See CampaignService.collect_audience_async."""
         campaign = await self._campaigns.get(campaign_id_of(campaign_id))
         refuse_uncontrollable(campaign)
+        if campaign.wish is not None and campaign.wish.kind in ENDED_STATES:
+            extent = await self._pages.extent(campaign.id)
+            return _collected(campaign, extent.accounts, extent.pages, complete=False)
         if campaign.accounts is None:
             extent, complete = await self._audience.collect(campaign, first_page=first_page)
             if not complete:
@@ -83,12 +97,31 @@ class CampaignStages:
         if campaign.is_final:
             await self._pages.finish(campaign.id)
 
+    async def look(self, campaign_id: str) -> RecordedWill:
+        """See CampaignService.look_async."""
+        campaign = await self._campaigns.get_latest(campaign_id_of(campaign_id))
+        if campaign.rate_untold:
+            await self._campaigns.rate_is_told(campaign.id, campaign.rate_per_second)
+        return _will_of(campaign)
+
+    async def count_failed_run(self, params: FailedRunParams) -> RecordedWill:
+        """See CampaignService.count_failed_run_async."""
+        row_id = campaign_id_of(params.campaign_id)
+        return _will_of(
+            await self._failures.count(row_id, run_id=params.run_id, code=params.code, final=params.final)
+        )
+
     async def cancel_rest(self, campaign_id: str) -> dict[str, int]:
         """See CampaignService.cancel_rest_async."""
         campaign = await self._campaigns.get(campaign_id_of(campaign_id))
         extent = await self._pages.extent(campaign.id)
-        for number in range(extent.pages):
-            account_ids = await self._pages.account_ids(campaign.id, number)
+        for number in range(max(extent.pages, campaign.pages or 0)):
+            try:
+                account_ids = await self._pages.account_ids(campaign.id, number)
+            except CampaignPageNotFoundError:
+                # Whose accounts nobody knows any more stay uncounted.
+                await self._rows.cancel_page(campaign.id, number)
+                continue
             page = await self._cancelled(campaign, number, account_ids)
             counts = dict(page.counts)
             unwritten = len(account_ids) - sum(counts.values())
@@ -119,6 +152,18 @@ def _collected(campaign: CampaignModel, accounts: int, pages: int, *, complete: 
         rate_per_second=campaign.rate_per_second,
         paused=campaign.state in PAUSED_STATES,
         pause_reason=campaign.reason if campaign.state is CampaignState.HALTED else None,
+        wish=None if campaign.wish is None else campaign.wish.kind.value,
+        wish_reason=None if campaign.wish is None else campaign.wish.reason,
+    )
+
+
+def _will_of(campaign: CampaignModel) -> RecordedWill:
+    return RecordedWill(
+        state=campaign.state.value,
+        reason=campaign.reason,
+        wish=None if campaign.wish is None else campaign.wish.kind.value,
+        wish_reason=None if campaign.wish is None else campaign.wish.reason,
+        rate_per_second=campaign.rate_per_second,
     )
 
 

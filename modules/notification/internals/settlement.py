@@ -20,8 +20,7 @@ class DeviceProgress:
     """Where delivery to one device stands; `not_before` is set exactly while it is to be tried again.
 
     `retries` counts the attempts that cost a retry: each device has `max_retries` of its own, since devices
-    come back at different times and would use up one budget for each other. `unreached_since` is when the
-    provider could not be reached for the first time since it last gave an answer.
+    come back at different times and would use up one budget for each other.
     """
 
     device_id: str
@@ -35,7 +34,6 @@ class DeviceProgress:
     message_id: str | None
     last_attempt_at: datetime
     not_before: datetime | None
-    unreached_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,21 +74,15 @@ class _Round:
 
     policy: OutcomePolicy
     most_retries: float
-    patience_seconds: float
     now: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """How results become a settlement. `draw` yields random numbers in [0, 1].
-
-    What never reached the provider costs no retry; it is given up once the provider could not be reached for
-    `patience_seconds`. A row that expires waits until then, however long.
-    """
+    """How results become a settlement. `draw` yields random numbers in [0, 1]."""
 
     backoff: Backoff
     draw: Callable[[], float] = field(repr=False)
-    patience_seconds: float = math.inf
 
     def settle(
         self,
@@ -107,8 +99,7 @@ class Fold:
         Accepted devices stay accepted; a device that is not active any more is not tried again.
         """
         most_retries = math.inf if row.retries_until_expiry else row.max_retries
-        patience_seconds = self.patience_seconds if row.expires_at is None else math.inf
-        round_ = _Round(row.outcome_policy, most_retries, patience_seconds, now)
+        round_ = _Round(row.outcome_policy, most_retries, now)
         merged = {device.device_id: device for device in row.devices}
         for result in results:
             former = merged.get(result.device_id)
@@ -130,18 +121,13 @@ class Fold:
         app_id: str,
     ) -> DeviceProgress:
         verdict = result.classification
-        costs = verdict.outcome in _COSTS_A_RETRY and not verdict.unreached
         attempts = (former.attempts if former else 0) + (1 if verdict.attempted else 0)
-        retries = (former.retries if former else 0) + costs
+        retries = (former.retries if former else 0) + (verdict.outcome in _COSTS_A_RETRY)
         unknown = (former.unknown_attempts if former else 0) + (verdict.outcome is Outcome.UNKNOWN)
-        unreached_since = _unreached_since(former, result, round_.now)
-        waited = (round_.now - unreached_since).total_seconds() if unreached_since else 0.0
-        reason, not_before = verdict.reason, None
-        if verdict.unreached and waited >= round_.patience_seconds:
-            reason = f"given up after {waited:.0f} s in which the provider was not reached: {reason}"
-        elif _may_retry(verdict.outcome, round_.policy, spent=costs and retries > round_.most_retries):
+        not_before: datetime | None = None
+        if _may_retry(verdict.outcome, round_.policy, spent=retries > round_.most_retries):
             delay = self.backoff.delay_seconds(
-                attempt=self.backoff.attempts_within(waited) if verdict.unreached else max(1, retries),
+                attempt=max(1, retries),
                 floor_seconds=verdict.min_backoff_seconds,
                 retry_after_seconds=verdict.retry_after_seconds,
                 draw=self.draw(),
@@ -152,30 +138,22 @@ class Fold:
             app_id=app_id,
             outcome=verdict.outcome,
             code=verdict.code,
-            reason=reason,
+            reason=verdict.reason,
             attempts=attempts,
             retries=retries,
             unknown_attempts=unknown,
             message_id=result.message_id,
             last_attempt_at=round_.now,
             not_before=not_before,
-            unreached_since=unreached_since,
         )
 
 
-def _unreached_since(former: DeviceProgress | None, result: TargetResult, now: datetime) -> datetime | None:
-    since = former.unreached_since if former else None
-    verdict = result.classification
-    if verdict.unreached:
-        return since or now
-    # An answer ends the wait; what was only put off here says nothing.
-    return None if verdict.attempted else since
-
-
 def _may_retry(outcome: Outcome, policy: OutcomePolicy, *, spent: bool) -> bool:
-    if outcome not in _RETRIABLE or spent:
+    if outcome not in _RETRIABLE:
         return False
-    return not (outcome is Outcome.UNKNOWN and policy is OutcomePolicy.AT_MOST_ONCE)
+    if outcome is Outcome.UNKNOWN and policy is OutcomePolicy.AT_MOST_ONCE:
+        return False
+    return not (spent and outcome in _COSTS_A_RETRY)
 
 
 def conclude(row: RowProgress, devices: tuple[DeviceProgress, ...], *, retry_count: int) -> Settlement:

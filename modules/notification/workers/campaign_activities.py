@@ -15,14 +15,18 @@ from modules.notification.campaign_types import (
     CampaignParams,
     Collected,
     CollectParams,
+    FailedRunParams,
+    RecordedWill,
     RecordStateParams,
     SliceParams,
     SliceReport,
 )
 from modules.notification.workers.activity_boundary import heartbeating, without_content
-from modules.notification.workers.campaign_worker import (
+from modules.notification.workers.campaign_steps import (
     CANCEL_ACTIVITY,
     COLLECT_ACTIVITY,
+    FAILURE_ACTIVITY,
+    LOOK_ACTIVITY,
     PLAN_ACTIVITY,
     RECORD_ACTIVITY,
     SLICE_ACTIVITY,
@@ -42,6 +46,8 @@ class CampaignActivities:
             self.deliver_slice,
             self.cancel_rest,
             self.record_state,
+            self.look,
+            self.count_failed_run,
             self.restart,
         ]
 
@@ -78,9 +84,22 @@ class CampaignActivities:
         async with heartbeating():
             await without_content(CampaignService.record_state_async(params=params))
 
+    @activity.defn(name=LOOK_ACTIVITY)
+    async def look(self, params: CampaignParams) -> RecordedWill:
+        """Read what the record says is to become of the campaign."""
+        async with heartbeating():
+            return await without_content(CampaignService.look_async(params=params))
+
+    @activity.defn(name=FAILURE_ACTIVITY)
+    async def count_failed_run(self, params: FailedRunParams) -> RecordedWill:
+        """Count a run that cannot go on; says whether its campaign ends for that."""
+        async with heartbeating():
+            return await without_content(CampaignService.count_failed_run_async(params=params))
+
     @activity.defn(name=RESTART_ACTIVITY)
     async def restart(self) -> int:
-        """Start a run for each unfinished campaign that has none; returns how many."""
+        """Start a run for each unfinished campaign that has none, tell the others of commands that they may
+        not have heard of; returns how many were started."""
         async with heartbeating():
             return await without_content(_restart())
 

@@ -156,6 +156,16 @@ def next_visit_at(course: CampaignRunParams, under_way: Collection[CampaignSlice
     return min((page.visit_at for page in _waiting(course, {each.page for each in under_way})), default=None)
 
 
+def seconds_to_visit(
+    course: CampaignRunParams, under_way: Collection[CampaignSlice], now: float
+) -> float | None:
+    """How long to wait for the next visit; None where a report comes first: a timer costs events."""
+    visit_at = next_visit_at(course, under_way)
+    if visit_at is None or len(under_way) >= pace_of(course.rate_per_second).in_flight:
+        return None
+    return max(0.0, visit_at - now)
+
+
 def _waiting(course: CampaignRunParams, busy: Collection[int]) -> list[OpenPage]:
     return [page for page in course.open_pages if page.number not in busy]
 

@@ -3,67 +3,55 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import Any
+from dataclasses import replace
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from modules.application.markdown import as_code
     from modules.application.worker import Lane, WorkerStart
     from modules.notification.audience_types import CampaignState
     from modules.notification.campaign_types import (
+        ENDED_STATES,
         FINAL_STATES,
         PAUSED_STATES,
         CampaignParams,
         CampaignProgress,
         CampaignRunParams,
-        CampaignSlice,
         Collected,
         CollectParams,
+        RecordedWill,
         RecordStateParams,
-        SliceParams,
-        SliceReport,
     )
     from modules.notification.workers.campaign_course import (
         advanced,
-        begun,
         cleared,
         halt_reason,
         in_words,
         is_complete,
-        next_slice,
-        next_visit_at,
-        pace_of,
         put_back,
         reported,
+        seconds_to_visit,
+    )
+    from modules.notification.workers.campaign_slices import SlicesUnderWay
+    from modules.notification.workers.campaign_steps import (
+        CANCEL_ACTIVITY,
+        COLLECT_ACTIVITY,
+        FAILURE_ACTIVITY,
+        LOOK_ACTIVITY,
+        PLAN_ACTIVITY,
+        RECORD_ACTIVITY,
+        code_of,
+        execute,
+        failed_run,
     )
 
-PLAN_ACTIVITY = "plan_campaign"
-COLLECT_ACTIVITY = "collect_audience"
-SLICE_ACTIVITY = "deliver_campaign_slice"
-CANCEL_ACTIVITY = "cancel_campaign_rest"
-RECORD_ACTIVITY = "record_campaign_state"
 # The slices under way when this is reached, and updates meanwhile, add less than a hundred.
 EVENTS_PER_RUN = 1_500
-HEARTBEAT_TIMEOUT = timedelta(seconds=15)
-SLICE_TIMEOUT = timedelta(minutes=30)
-ACTIVITY_TIMEOUT = timedelta(minutes=30)
-# Whatever is away so long, the campaign waits; each try is bounded by itself and costs no event.
-GIVE_UP_AFTER = timedelta(days=7)
-RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
 DETAILS_SECONDS = 5.0
-
-
-@dataclass(slots=True)
-class _UnderWay:
-    part: CampaignSlice
-    handle: workflow.ActivityHandle[SliceReport]
-    stopped: bool = False
 
 
 @workflow.defn(name="CampaignWorker")
@@ -87,7 +75,7 @@ class CampaignWorker:
     @workflow.init
     def __init__(self, params: CampaignRunParams) -> None:
         self._course = params
-        self._under_way: list[_UnderWay] = []
+        self._slices = SlicesUnderWay()
         self._state = CampaignState.RUNNING
         if params.dry_run:
             self._state = CampaignState.PLANNED
@@ -98,6 +86,8 @@ class CampaignWorker:
         if params.accounts is None:
             self._recorded = CampaignState.COLLECTING
         self._changed = False
+        self._look_is_due = False
+        self._commands = 0
         self._told: CampaignState | None = None
         self._rate_was_told = False
         self._restart_slices = False
@@ -105,14 +95,18 @@ class CampaignWorker:
 
     @workflow.run
     async def run(self, params: CampaignRunParams) -> dict[str, int]:
-        """Returns the campaign's counts by status; raises ActivityError for what cannot be done."""
+        """Returns the campaign's counts by status; raises ActivityError for what another run may get done."""
         if params.dry_run:
-            await self._execute(PLAN_ACTIVITY, CampaignParams(campaign_id=params.campaign_id), type(None))
-            return {}
+            await self._or_give_up(self._plan)
         while self._recorded not in FINAL_STATES:
-            await self._go_on()
+            await self._or_give_up(self._go_on)
         await workflow.wait_condition(workflow.all_handlers_finished)
         return self._course.counts
+
+    @workflow.signal
+    def look(self) -> None:
+        """Read what the record says is wanted: a command came that this run may not have heard of."""
+        self._look_is_due = self._changed = True
 
     @workflow.update
     async def pause(self) -> None:
@@ -128,11 +122,9 @@ class CampaignWorker:
     @workflow.update
     async def resume(self) -> None:
         """Go on after a pause or a halt; what the step has seen so far is judged no more."""
-        if self._state in PAUSED_STATES:
-            self._course = cleared(self._course)
         # A run that has just begun may not have read yet that its record says paused.
         self._recorded = None
-        self._want(CampaignState.RUNNING)
+        self._resume()
         await self._recorded_as_wanted()
 
     @resume.validator
@@ -157,6 +149,7 @@ class CampaignWorker:
         """Deliver at another rate from now on, None for as fast as the provider allows."""
         self._course = replace(self._course, rate_per_second=rate_per_second)
         self._rate_was_told = self._restart_slices = self._changed = True
+        self._commands += 1
 
     @set_rate.validator
     def _may_set_rate(self, rate_per_second: float | None = None) -> None:
@@ -173,7 +166,7 @@ class CampaignWorker:
             next_account=self._course.next_account,
             counts=self._course.counts,
             open_pages=len(self._course.open_pages),
-            in_flight=len(self._under_way),
+            in_flight=len(self._slices),
             step=self._course.step,
             rate_per_second=self._course.rate_per_second,
         )
@@ -185,16 +178,22 @@ class CampaignWorker:
         return self._state
 
     @property
-    def _parts(self) -> list[CampaignSlice]:
-        return [each.part for each in self._under_way]
+    def _campaign(self) -> CampaignParams:
+        return CampaignParams(campaign_id=self._course.campaign_id)
 
     def _refuse_ended(self) -> None:
         if self._state in FINAL_STATES:
             raise ApplicationError(f"the campaign is {self._state.value}", type="campaign_ended")
 
-    def _want(self, state: CampaignState) -> None:
+    def _want(self, state: CampaignState, reason: str | None = None) -> None:
         self._state = self._told = state
-        self._reason, self._changed = None, True
+        self._reason, self._changed = reason, True
+        self._commands += 1
+
+    def _resume(self) -> None:
+        if self._state in PAUSED_STATES:
+            self._course = cleared(self._course)
+        self._want(CampaignState.RUNNING)
 
     async def _recorded_as_wanted(self) -> None:
         """Return once the record says what is wanted; raises ApplicationError when another command came."""
@@ -210,15 +209,19 @@ class CampaignWorker:
         self._judge()
         self._tell()
         if self._state is not CampaignState.RUNNING or self._restart_slices:
-            self._stop_slices()
-        if self._recorded is not self._wanted and not (self._stops and self._under_way):
+            self._restart_slices = False
+            self._slices.stop()
+        if self._look_is_due:
+            await self._look()
+        elif self._recorded is not self._wanted and not (self._stops and self._slices):
             await self._record()
         elif self._is_full:
             await self._continue_or_wait()
         elif self._course.accounts is None:
             await self._collect()
         else:
-            self._start_slices()
+            if self._state is CampaignState.RUNNING:
+                self._course = self._slices.begin_next(self._course, workflow.time())
             await self._wait()
 
     @property
@@ -232,31 +235,27 @@ class CampaignWorker:
 
     def _harvest(self) -> None:
         now = workflow.time()
-        ended = [each for each in self._under_way if each.handle.done()]
-        self._under_way = [each for each in self._under_way if not each.handle.done()]
-        for each in ended:
-            try:
-                report = each.handle.result()
-            except ActivityError:
-                # One that no process had begun, or whose process died, has no report to give.
-                if not each.stopped:
-                    raise
+        for each in self._slices.take_ended():
+            report = each.report()
+            if report is None:
                 self._course = put_back(self._course, each.part)
-            else:
-                self._course = reported(self._course, each.part, report, now)
+                continue
+            self._course = reported(self._course, each.part, report, now)
+            if report.stopped_by_record and self._state is CampaignState.RUNNING:
+                self._look_is_due = True
 
     def _judge(self) -> None:
         if self._state not in (CampaignState.RUNNING, CampaignState.PAUSED) or self._course.accounts is None:
             return
-        if is_complete(self._course, self._parts):
-            self._course = advanced(self._course, self._parts)
+        if is_complete(self._course, self._slices.parts):
+            self._course = advanced(self._course, self._slices.parts)
             self._state = CampaignState.COMPLETED
             return
         if self._state is CampaignState.PAUSED:
             return
-        reason = halt_reason(self._course, self._parts)
+        reason = halt_reason(self._course, self._slices.parts)
         if reason is None:
-            self._course = advanced(self._course, self._parts)
+            self._course = advanced(self._course, self._slices.parts)
         else:
             self._state, self._reason = CampaignState.HALTED, reason
 
@@ -267,38 +266,94 @@ class CampaignWorker:
         words = in_words(self._course, self._wanted.value, self._reason)
         workflow.set_current_details(words)
 
-    def _stop_slices(self) -> None:
-        self._restart_slices = False
-        for each in self._under_way:
-            if not each.stopped:
-                each.stopped = True
-                each.handle.cancel()
+    async def _or_give_up(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do the work; where it cannot be done, record why, and raise unless that ends the campaign."""
+        try:
+            await work()
+        except ActivityError as error:
+            if is_cancelled_exception(error) or self._state in ENDED_STATES:
+                raise
+            self._slices.stop()
+            await workflow.wait_condition(self._slices.all_have_ended)
+            self._slices.take_ended()
+            failed = failed_run(self._course.campaign_id, error)
+            will: RecordedWill = await execute(FAILURE_ACTIVITY, failed, RecordedWill)
+            self._obey(will)
+            if CampaignState(will.wish or will.state) not in FINAL_STATES:
+                raise
+
+    async def _look(self) -> None:
+        """Want what the record says, unless a command comes meanwhile: that is newer."""
+        self._look_is_due, commands = False, self._commands
+        will: RecordedWill = await execute(LOOK_ACTIVITY, self._campaign, RecordedWill)
+        if commands == self._commands:
+            self._obey(will)
+
+    def _obey(self, will: RecordedWill) -> None:
+        if will.rate_per_second != self._course.rate_per_second:
+            self._course = replace(self._course, rate_per_second=will.rate_per_second)
+            self._restart_slices = True
+        state = CampaignState(will.state)
+        if will.wish is not None:
+            self._grant(CampaignState(will.wish), will.wish_reason)
+        elif state in FINAL_STATES:
+            self._want(state, will.reason)
+            self._recorded = state
+        elif state in PAUSED_STATES and self._state is CampaignState.RUNNING:
+            self._want(state, will.reason)
+
+    def _grant(self, wish: CampaignState, reason: str | None) -> None:
+        """Want what is wished for; recorded also where it is so already, which takes the wish away."""
+        if self._state is CampaignState.COMPLETED:
+            return
+        self._recorded = None
+        if wish is CampaignState.RUNNING:
+            self._resume()
+        elif wish in ENDED_STATES or self._state not in PAUSED_STATES:
+            self._want(wish, reason)
+
+    async def _plan(self) -> None:
+        await execute(PLAN_ACTIVITY, self._campaign, type(None))
+        self._recorded = CampaignState.PLANNED
 
     async def _record(self) -> None:
         state, reason = self._wanted, self._reason
-        campaign_id = self._course.campaign_id
-        if state is CampaignState.CANCELLED:
-            # A worker that has lost Temporal still reads the record, and sends nothing more.
-            halt = RecordStateParams(
-                campaign_id=campaign_id, state=CampaignState.PAUSED.value, reason="being cancelled"
-            )
-            await self._execute(RECORD_ACTIVITY, halt, type(None))
-            counts = await self._execute(
-                CANCEL_ACTIVITY, CampaignParams(campaign_id=campaign_id), dict[str, int]
-            )
-            self._course = replace(self._course, counts=counts)
-        record = RecordStateParams(campaign_id=campaign_id, state=state.value, reason=reason)
-        await self._execute(RECORD_ACTIVITY, record, type(None))
+        if state in ENDED_STATES:
+            reason = await self._end(state, reason)
+        await self._store(state, reason)
         self._recorded = state
         self._details_at = -math.inf
         self._tell()
 
+    async def _end(self, state: CampaignState, reason: str | None) -> str | None:
+        """Take the rest out of delivery; returns the reason that is recorded."""
+        if self._course.dry_run:
+            return reason
+        if state is CampaignState.CANCELLED:
+            # A worker that has lost Temporal still reads the record, and sends nothing more.
+            await self._store(CampaignState.PAUSED, "being cancelled")
+        try:
+            counts = await execute(CANCEL_ACTIVITY, self._campaign, dict[str, int])
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
+            return f"{reason or ''} What is left could not be counted: {code_of(error)}.".strip()
+        self._course = replace(self._course, counts=counts)
+        return reason
+
+    async def _store(self, state: CampaignState, reason: str | None) -> None:
+        campaign_id = self._course.campaign_id
+        record = RecordStateParams(campaign_id=campaign_id, state=state.value, reason=reason)
+        await execute(RECORD_ACTIVITY, record, type(None))
+
     async def _collect(self) -> None:
-        before = self._course
+        before, commands = self._course, self._commands
         collect = CollectParams(campaign_id=before.campaign_id, first_page=before.pages)
-        collected: Collected = await self._execute(COLLECT_ACTIVITY, collect, Collected)
+        collected: Collected = await execute(COLLECT_ACTIVITY, collect, Collected)
         if before.pages == 0:
             self._adopt(before, collected)
+        if collected.wish is not None and commands == self._commands:
+            self._grant(CampaignState(collected.wish), collected.wish_reason)
         self._course = replace(self._course, pages=collected.pages)
         if collected.complete:
             self._course = replace(self._course, accounts=collected.accounts, rollout=collected.rollout)
@@ -311,79 +366,28 @@ class CampaignWorker:
             self._state = CampaignState.HALTED if collected.pause_reason else CampaignState.PAUSED
             self._reason = collected.pause_reason
 
-    def _start_slices(self) -> None:
-        if self._state is not CampaignState.RUNNING:
-            return
-        pace = pace_of(self._course.rate_per_second)
-        while part := next_slice(self._course, self._parts, workflow.time()):
-            self._course = begun(self._course, part)
-            self._under_way.append(_UnderWay(part, self._start(part, pace.share_per_second)))
-
-    def _start(
-        self, part: CampaignSlice, share_per_second: float | None
-    ) -> workflow.ActivityHandle[SliceReport]:
-        return workflow.start_activity(
-            SLICE_ACTIVITY,
-            SliceParams(
-                campaign_id=self._course.campaign_id,
-                page=part.page,
-                start=part.start,
-                end=part.end,
-                rate_per_second=share_per_second,
-            ),
-            result_type=SliceReport,
-            start_to_close_timeout=SLICE_TIMEOUT,
-            heartbeat_timeout=HEARTBEAT_TIMEOUT,
-            schedule_to_close_timeout=GIVE_UP_AFTER,
-            retry_policy=RETRY,
-            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-            summary=f"page {part.page}: {part.start} to {part.end}" + (" again" if part.visit else ""),
-        )
-
     async def _wait(self) -> None:
         """Return when there is something to do: a report, an update, or a page to visit again."""
-        seconds = self._seconds_to_visit()
+        seconds = None
+        if self._state is CampaignState.RUNNING:
+            seconds = seconds_to_visit(self._course, self._slices.parts, workflow.time())
         with suppress(TimeoutError):
             await workflow.wait_condition(
-                lambda: self._changed or any(each.handle.done() for each in self._under_way),
+                lambda: self._changed or self._slices.any_has_ended(),
                 timeout=seconds,
                 timeout_summary="next visit",
             )
-
-    def _seconds_to_visit(self) -> float | None:
-        """None where a report comes first: a timer that is not needed costs events."""
-        if self._state is not CampaignState.RUNNING:
-            return None
-        pace = pace_of(self._course.rate_per_second)
-        visit_at = next_visit_at(self._course, self._parts)
-        if visit_at is None or len(self._under_way) >= pace.in_flight:
-            return None
-        return max(0.0, visit_at - workflow.time())
 
     async def _continue_or_wait(self) -> None:
         """Continue as new once nothing is under way; slices stop by themselves, none is started meanwhile."""
         await workflow.wait_condition(
             lambda: (
                 self._changed
-                or any(each.handle.done() for each in self._under_way)
-                or (not self._under_way and workflow.all_handlers_finished())
+                or self._slices.any_has_ended()
+                or (not self._slices and workflow.all_handlers_finished())
             )
         )
-        if self._changed or self._under_way or not workflow.all_handlers_finished():
+        if self._changed or self._slices or not workflow.all_handlers_finished():
             return
         paused = self._state in PAUSED_STATES
         workflow.continue_as_new(replace(self._course, paused=paused, pause_reason=self._reason))
-
-    async def _execute(self, activity: str, params: Any, result_type: type[Any]) -> Any:
-        return await workflow.execute_activity(
-            activity,
-            params,
-            result_type=result_type,
-            # Slices may hold every slot of the bulk lane for a while; a command does not wait for one.
-            task_queue=workflow.info().task_queue.removesuffix(Lane.BULK) + Lane.MASTER,
-            start_to_close_timeout=ACTIVITY_TIMEOUT,
-            heartbeat_timeout=HEARTBEAT_TIMEOUT,
-            schedule_to_close_timeout=GIVE_UP_AFTER,
-            retry_policy=RETRY,
-            summary=activity.replace("_", " "),
-        )

@@ -10,7 +10,7 @@ from modules.application.worker import Lane
 from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.audience_types import CampaignState
 from modules.notification.campaign_types import PAGE_ACCOUNTS
-from modules.notification.workers.campaign_worker import SLICE_ACTIVITY
+from modules.notification.workers.campaign_steps import SLICE_ACTIVITY
 from tests.support.campaign_room import CampaignRoom
 from tests.support.invariant import unknown_sends
 

@@ -27,7 +27,7 @@ from modules.preference.preference_service import PreferenceService
 from tests.support.campaigns import CampaignRoom, campaign_room
 from tests.support.process_logs import capture_logs
 
-FINAL = ("cancelled", "completed", "planned")
+FINAL = ("cancelled", "completed", "planned", "failed")
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect
 
+from modules.application import mongo_database
 from modules.application.errors import UnavailableError
 from modules.application.mongo_database import CLOCK_REFRESH_SECONDS, CLOCK_RETRY_SECONDS, DatabaseClock
 
@@ -35,7 +36,7 @@ class ScriptedServer:
         self._answers = list(answers)
         self.asked = 0
 
-    def steady(self) -> float:
+    def monotonic(self) -> float:
         return self.elapsed_seconds
 
     def now(self) -> datetime:
@@ -52,14 +53,16 @@ class ScriptedServer:
 
 
 @pytest.fixture
-def server() -> ScriptedServer:
-    return ScriptedServer()
+def server(monkeypatch: pytest.MonkeyPatch) -> ScriptedServer:
+    scripted = ScriptedServer()
+    monkeypatch.setattr(mongo_database, "time", scripted)
+    return scripted
 
 
 @pytest.fixture
 def clock(server: ScriptedServer) -> DatabaseClock:
     client: Any = server
-    return DatabaseClock(client, steady=server.steady)
+    return DatabaseClock(client)
 
 
 async def error_seconds(clock: DatabaseClock, server: ScriptedServer) -> float:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from modules.cli import campaign_watch, output
-from modules.cli.campaign_watch import done_accounts, watch
+from modules.cli.campaign_watch import described, done_accounts, watch
 from modules.notification.audience_types import Campaign, CampaignState
 from modules.notification.campaign_types import FINAL_STATES
 
@@ -55,7 +56,7 @@ def test_programs_get_every_change_once_and_nothing_after_the_end() -> None:
     assert shown == [first, second, last]
 
 
-@pytest.mark.parametrize("state", [CampaignState.COMPLETED, CampaignState.CANCELLED, CampaignState.PLANNED])
+@pytest.mark.parametrize("state", sorted(FINAL_STATES))
 @pytest.mark.parametrize("json", [True, False])
 def test_a_campaign_that_is_over_is_shown_once(
     state: CampaignState, json: bool, capsys: pytest.CaptureFixture[str]
@@ -75,6 +76,12 @@ def test_people_see_how_far_it_is_and_the_campaign_at_the_end(capsys: pytest.Cap
     printed = capsys.readouterr().out
     assert "cancelled" in printed
     assert "9/10" in printed
+
+
+def test_what_is_wanted_and_not_so_yet_is_said() -> None:
+    assert described(make_campaign()) == "running"
+    wanted = replace(make_campaign(), wish=CampaignState.CANCELLED)
+    assert described(wanted) == "running, to be cancelled"
 
 
 def test_what_is_waiting_or_under_way_is_not_done() -> None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from modules.application.app_ids import DEFAULT_APP_ID
 from modules.device_token.types import Platform
 from modules.notification.audience_types import CampaignState
-from modules.notification.campaign_types import FINAL_STATES
+from modules.notification.campaign_types import FINAL_STATES, SILENT_STATES
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
 
 CAMPAIGN_SCHEMA_VERSION: Final = 1
@@ -33,6 +33,9 @@ CONTENT_FIELDS: Final = frozenset(
         "broadcast",
     }
 )
+
+
+_ABSENT_UNTIL_SET = ("finished_at", "wish", "failed_runs", "rate_untold")
 
 
 class AudienceKind(StrEnum):
@@ -76,8 +79,28 @@ class PlanModel(_Part):
     sample: dict[str, int]
 
 
+class WishModel(_Part):
+    """The state that was asked for and is not recorded yet; kept until it is."""
+
+    kind: CampaignState
+    at: datetime
+    reason: str | None = None
+
+
+class FailedRunsModel(_Part):
+    """How many of a campaign's runs could not go on, which was the last one, and what it failed with."""
+
+    count: int
+    run_id: str
+    code: str
+
+
 class CampaignModel(_Part):
-    """A document of `campaigns`. `accounts` and `pages` are set once, when the whole audience is stored."""
+    """A document of `campaigns`. `accounts` and `pages` are set once, when the whole audience is stored.
+
+    `rate_untold`: the rate was changed and the run has not heard of it yet. This, `wish` and `failed_runs`
+    are absent while there is nothing to say.
+    """
 
     model_config = ConfigDict(
         arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True
@@ -101,6 +124,9 @@ class CampaignModel(_Part):
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None = None
+    wish: WishModel | None = None
+    failed_runs: FailedRunsModel | None = None
+    rate_untold: bool = False
 
     @property
     def app_id(self) -> str:
@@ -113,11 +139,22 @@ class CampaignModel(_Part):
     def is_final(self) -> bool:
         return self.state in FINAL_STATES
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing more of it is to be sent, as far as the record knows."""
+        return self.state in SILENT_STATES or (self.wish is not None and self.wish.kind in SILENT_STATES)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the record says something that the run may not have heard of."""
+        return self.wish is not None or self.rate_untold
+
     def to_document(self) -> dict[str, Any]:
-        """The document to store; `finished_at` stays absent until it is set, as retention counts on it."""
+        """The document to store; what is absent until it is set stays so: retention counts on it."""
         document = self.model_dump(by_alias=True)
-        if document["finished_at"] is None:
-            del document["finished_at"]
+        for name in _ABSENT_UNTIL_SET:
+            if not document[name]:
+                del document[name]
         return document
 
 

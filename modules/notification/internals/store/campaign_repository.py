@@ -10,11 +10,12 @@ from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
+from pymongo.read_concern import ReadConcern
 
 from modules.application.records import read_record, readable_records
 from modules.application.repository import Document, Repository, database_errors
 from modules.notification.audience_types import CampaignState
-from modules.notification.campaign_types import FINAL_STATES
+from modules.notification.campaign_types import ENDED_STATES, FINAL_STATES, PAUSED_STATES
 from modules.notification.errors import CampaignNotFoundError
 from modules.notification.internals.store.campaign_model import (
     CAMPAIGN_SCHEMA_VERSION,
@@ -28,6 +29,8 @@ LONGER_THAN_ROWS_DAYS = 7
 _COUNT_OR_NULL = {"bsonType": ["int", "long", "null"], "minimum": 0}
 _FINAL = sorted(state.value for state in FINAL_STATES)
 _OPEN = sorted(state.value for state in CampaignState if state not in FINAL_STATES)
+# Nobody can take these back.
+_LAST_WISHES = sorted(state.value for state in ENDED_STATES)
 _SCHEMA: dict[str, Any] = {
     "bsonType": "object",
     "required": [
@@ -60,6 +63,17 @@ _SCHEMA: dict[str, Any] = {
         "created_at": {"bsonType": "date"},
         "updated_at": {"bsonType": "date"},
         "finished_at": {"bsonType": "date"},
+        "wish": {
+            "bsonType": "object",
+            "required": ["kind", "at"],
+            "properties": {
+                "kind": {"enum": ["paused", "running", *_LAST_WISHES]},
+                "at": {"bsonType": "date"},
+                "reason": {"bsonType": ["string", "null"]},
+            },
+        },
+        "failed_runs": {"bsonType": "object", "required": ["count", "run_id", "code"]},
+        "rate_untold": {"bsonType": "bool"},
     },
 }
 
@@ -81,6 +95,8 @@ class CampaignRepository(Repository):
     def __init__(self, database: AsyncDatabase[Document], *, retention_days: float) -> None:
         super().__init__(database)
         self._retention_days = retention_days
+        # A primary that was cut off or stood still answers from before, until it hears of its successor.
+        self._latest = self._collection.with_options(read_concern=ReadConcern("linearizable"))
 
     def index_models(self) -> Sequence[IndexModel]:
         return [
@@ -112,6 +128,14 @@ class CampaignRepository(Repository):
             raise CampaignNotFoundError
         return read_record(CampaignModel, document)
 
+    async def get_latest(self, campaign_id: ObjectId) -> CampaignModel:
+        """As `get`, with every write that was confirmed before the call, also while the primary changes."""
+        async with database_errors():
+            document = await self._latest.find_one({"_id": campaign_id})
+        if document is None:
+            raise CampaignNotFoundError
+        return read_record(CampaignModel, document)
+
     async def find_by_key(self, campaign_key: str) -> CampaignModel | None:
         async with database_errors():
             document = await self._collection.find_one({"campaign_key": campaign_key})
@@ -134,8 +158,16 @@ class CampaignRepository(Repository):
     async def record_state(
         self, campaign_id: ObjectId, state: CampaignState, *, reason: str | None
     ) -> CampaignModel:
-        """Take a campaign to `state` unless it is finished; returns it as it is then."""
-        change: Document = {"state": state.value, "reason": {"$literal": reason}, "updated_at": "$$NOW"}
+        """Take a campaign to `state` unless it is finished; returns it as it is then.
+
+        A wish that this fulfils is taken away; another one, which came meanwhile, stays.
+        """
+        change: Document = {
+            "state": state.value,
+            "reason": {"$literal": reason},
+            "updated_at": "$$NOW",
+            "wish": {"$cond": [{"$in": ["$wish.kind", _fulfilled_by(state)]}, "$$REMOVE", "$wish"]},
+        }
         if state in FINAL_STATES:
             change["finished_at"] = "$$NOW"
         return await self._change({"_id": campaign_id, "state": {"$in": _OPEN}}, change)
@@ -145,11 +177,52 @@ class CampaignRepository(Repository):
         change = {"accounts": accounts, "pages": pages, "updated_at": "$$NOW"}
         return await self._change({"_id": campaign_id, "accounts": None}, change)
 
-    async def store_rate(self, campaign_id: ObjectId, rate_per_second: float | None) -> CampaignModel:
-        """Change the rate of a campaign that is not finished; returns it as it is then."""
-        rate = None if rate_per_second is None else float(rate_per_second)
-        change = {"rate_per_second": rate, "updated_at": "$$NOW"}
+    async def wish(
+        self, campaign_id: ObjectId, kind: CampaignState, *, reason: str | None = None
+    ) -> CampaignModel:
+        """Say what is to become of a campaign, durable on a majority; returns it as it is then.
+
+        The last word counts, but one that ends the campaign stays. What is paused already needs no wish.
+        """
+        change: Document = {
+            "wish": {"kind": kind.value, "at": "$$NOW", "reason": {"$literal": reason}},
+            "updated_at": "$$NOW",
+        }
+        if kind is CampaignState.PAUSED:
+            paused = {"$in": ["$state", sorted(state.value for state in PAUSED_STATES)]}
+            is_so = {"$and": [paused, {"$eq": [{"$type": "$wish"}, "missing"]}]}
+            change["wish"] = {"$cond": [is_so, "$$REMOVE", change["wish"]]}
+        wanted = {"_id": campaign_id, "state": {"$in": _OPEN}, "wish.kind": {"$nin": _LAST_WISHES}}
+        return await self._change(wanted, change)
+
+    async def count_failed_run(self, campaign_id: ObjectId, *, run_id: str, code: str) -> CampaignModel:
+        """Count a run of an unfinished campaign that could not go on, once; returns the campaign."""
+        counted = {"$eq": ["$failed_runs.run_id", {"$literal": run_id}]}
+        before = {"$ifNull": ["$failed_runs.count", 0]}
+        change: Document = {
+            "failed_runs": {
+                "count": {"$cond": [counted, before, {"$add": [before, 1]}]},
+                "run_id": {"$literal": run_id},
+                "code": {"$cond": [counted, "$failed_runs.code", {"$literal": code}]},
+            },
+            "updated_at": "$$NOW",
+        }
         return await self._change({"_id": campaign_id, "state": {"$in": _OPEN}}, change)
+
+    async def store_rate(self, campaign_id: ObjectId, rate_per_second: float | None) -> CampaignModel:
+        """Change the rate of a campaign that is not finished; returns it as it is then.
+
+        Its run has to be told: `rate_is_told` says that it was.
+        """
+        rate = None if rate_per_second is None else float(rate_per_second)
+        change = {"rate_per_second": rate, "rate_untold": True, "updated_at": "$$NOW"}
+        return await self._change({"_id": campaign_id, "state": {"$in": _OPEN}}, change)
+
+    async def rate_is_told(self, campaign_id: ObjectId, rate_per_second: float | None) -> None:
+        """The run knows this rate; where it has become another one meanwhile, that is to be told still."""
+        known = {"_id": campaign_id, "rate_per_second": rate_per_second}
+        async with database_errors():
+            await self._collection.update_one(known, {"$unset": {"rate_untold": ""}})
 
     async def store_plan(self, campaign_id: ObjectId, plan: PlanModel) -> CampaignModel:
         """End a dry run with its plan, unless it is finished; returns the campaign as it is then."""
@@ -170,3 +243,12 @@ class CampaignRepository(Repository):
         if document is None:
             return await self.get(condition["_id"])
         return read_record(CampaignModel, document)
+
+
+def _fulfilled_by(state: CampaignState) -> list[str]:
+    """The wishes that are granted once this state is recorded; with its end, all are."""
+    if state in FINAL_STATES:
+        return [wish.value for wish in CampaignState]
+    if state in PAUSED_STATES:
+        return [CampaignState.PAUSED.value]
+    return [CampaignState.RUNNING.value]

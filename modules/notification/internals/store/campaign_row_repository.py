@@ -102,6 +102,20 @@ class CampaignRowRepository:
             await self._collection.update_many(pending, cancellation(), hint=_BY_ID)
             await self._collection.update_many({**ids, **claim_is_lost()}, lost_ending(), hint=_BY_ID)
 
+    async def cancel_page(self, campaign_id: ObjectId, page: int) -> None:
+        """Take the pending rows of a page out of delivery whose accounts are not known any more.
+
+        It reads every pending row there is: for a page that was lost.
+        """
+        pending = {
+            "status": Status.PENDING.value,
+            "active": True,
+            "campaign.id": campaign_id,
+            "campaign.page": page,
+        }
+        async with database_errors():
+            await self._collection.update_many(pending, cancellation())
+
     async def tally(self, campaign_id: ObjectId, page: int, account_ids: Sequence[str]) -> PageOutcome:
         """What became of the page's accounts; those without a row are not counted."""
         times_named = Counter(account_ids)
