@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,6 +18,7 @@ from pymongo.write_concern import WriteConcern
 
 from modules.application.errors import ConfigurationError, UnavailableError
 from modules.application.repository import Document, database_errors
+from modules.application.steady_clock import steady_seconds
 from modules.config.types import MongoSettings
 
 CLOCK_REFRESH_SECONDS = 30.0
@@ -71,7 +72,7 @@ class MongoDatabase:
 
 @dataclass(frozen=True, slots=True)
 class ClockSample:
-    """The database's time at a moment of the monotonic clock; wrong by half the round trip at the most."""
+    """The database's time at a moment of the steady clock; wrong by half the round trip at the most."""
 
     database_time: datetime
     monotonic: float
@@ -90,13 +91,17 @@ class ClockSample:
 class DatabaseClock:
     """The database's time, as seen from here: leases, expiry and due times never use the worker's own clock.
 
-    The offset is measured with `hello` against the monotonic clock, so a step of the host's clock does not
-    move it, and renewed every CLOCK_REFRESH_SECONDS. The quickest of up to CLOCK_SAMPLES answers counts; one
-    that took longer than SLOW_ANSWER_SECONDS does not replace an older one which it does not contradict.
+    The offset is measured with `hello` against the steady clock, so neither a step of the host's clock nor
+    its sleep moves it, and renewed every CLOCK_REFRESH_SECONDS. The quickest of up to CLOCK_SAMPLES answers
+    counts; one that took longer than SLOW_ANSWER_SECONDS does not replace an older one which it does not
+    contradict.
     """
 
-    def __init__(self, client: AsyncMongoClient[Document]) -> None:
+    def __init__(
+        self, client: AsyncMongoClient[Document], *, steady: Callable[[], float] = steady_seconds
+    ) -> None:
         self._client = client
+        self._steady = steady
         self._lock = asyncio.Lock()
         self._sample: ClockSample | None = None
         self._refresh_at = float("-inf")
@@ -110,11 +115,15 @@ class DatabaseClock:
             async with self._lock:
                 if self._is_stale():
                     await self._refresh()
+        return self.estimate()
+
+    def estimate(self) -> datetime:
+        """The same without asking MongoDB, by the last answer; only after `now` has returned once."""
         assert self._sample is not None
-        return self._sample.time_at(time.monotonic())
+        return self._sample.time_at(self._steady())
 
     def _is_stale(self) -> bool:
-        return time.monotonic() > self._refresh_at
+        return self._steady() > self._refresh_at
 
     async def _refresh(self) -> None:
         known = self._sample
@@ -123,10 +132,10 @@ class DatabaseClock:
         except UnavailableError:
             if known is None:
                 raise
-            self._refresh_at = time.monotonic() + CLOCK_RETRY_SECONDS
+            self._refresh_at = self._steady() + CLOCK_RETRY_SECONDS
             return
         if known is not None and best.round_trip_seconds > SLOW_ANSWER_SECONDS and known.agrees_with(best):
-            self._refresh_at = time.monotonic() + CLOCK_RETRY_SECONDS
+            self._refresh_at = self._steady() + CLOCK_RETRY_SECONDS
             return
         self._sample = best
         self._refresh_at = best.monotonic + CLOCK_REFRESH_SECONDS
@@ -142,10 +151,10 @@ class DatabaseClock:
         return best
 
     async def _measure(self) -> ClockSample:
-        before = time.monotonic()
+        before = self._steady()
         async with database_errors():
             hello = await self._client.admin.command("hello")
-        after = time.monotonic()
+        after = self._steady()
         local_time: datetime = hello["localTime"]
         return ClockSample(
             database_time=local_time if local_time.tzinfo else local_time.replace(tzinfo=UTC),

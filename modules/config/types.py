@@ -97,7 +97,10 @@ class DeliverySettings(_Section):
     lease_seconds: PositiveSeconds
     max_backoff_seconds: PositiveSeconds
     immediate_max_backoff_seconds: PositiveSeconds
+    patience_immediate_seconds: PositiveSeconds
+    patience_normal_seconds: PositiveSeconds
     breaker_failure_threshold: Annotated[int, Field(ge=1)]
+    breaker_failure_seconds: PositiveSeconds
     breaker_cooldown_seconds: PositiveSeconds
 
 

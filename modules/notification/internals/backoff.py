@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 DEFAULT_FLOOR_SECONDS = 1.0
@@ -13,6 +14,10 @@ class Backoff:
     """`cap_seconds` bounds our own waiting; a provider's Retry-After may be longer."""
 
     cap_seconds: float
+
+    def attempts_within(self, seconds: float) -> int:
+        """Which attempt it is for a wait that began so long ago, where attempts are not counted."""
+        return 1 + int(math.log2(1 + seconds / DEFAULT_FLOOR_SECONDS))
 
     def delay_seconds(
         self, *, attempt: int, floor_seconds: float, retry_after_seconds: float | None, draw: float

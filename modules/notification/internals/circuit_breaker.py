@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from modules.notification.types import Outcome, TargetResult, ThrottleScope
+from modules.notification.types import Classification, Outcome, TargetResult, ThrottleScope
 
 # How soon to ask again while a probe has no answer yet.
 PROBE_SECONDS = 1.0
+# Few messages show that a provider is down as well, if they fail over some time.
+SLOW_FAILURES = 3
 _FAILURES = frozenset({Outcome.TRANSIENT, Outcome.UNKNOWN})
 
 
@@ -20,35 +22,44 @@ class BreakerState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why nothing may be sent now, and for how many seconds."""
+    """Why nothing may be sent now, and for how many seconds.
+
+    `unreached`: the provider gives no good answer; otherwise it gave one, and it says to wait.
+    """
 
     code: str
     reason: str
     retry_after_seconds: float
+    unreached: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Admission:
-    """Leave for `count` sends. Each ends in one `record`, or all of them in one `give_back`."""
+    """Leave for one message. It ends in `record`, or in `give_back`."""
 
-    count: int
+
+# What goes out while nothing is known against the provider needs none of its own.
+_FREE = Admission()
 
 
 class CircuitBreaker:
-    """Counts consecutive failures; all times are seconds of one monotonic clock given by the caller.
+    """Counts consecutive failures; all times are seconds of one steady clock given by the caller.
 
-    Opens after `failure_threshold` failures in a row, or at once when the provider refuses the credential.
-    After `cooldown_seconds` one probe is let through: its answer closes or opens it again. The probe belongs
-    to its admission: no other ends it. A provider's project-wide 'slow down' pauses everything for as long as
-    it says. What was not attempted says nothing of the provider.
+    Opens after `failure_threshold` failures in a row, after SLOW_FAILURES in a row that span
+    `failure_seconds`, or at once when the provider refuses the credential. After `cooldown_seconds` one probe
+    is let through, and its answer alone closes or opens it again: messages that were under way when it opened
+    say nothing new. A provider's project-wide 'slow down' pauses everything for as long as it says. What was
+    not attempted, or not read, says nothing of the provider's health.
     """
 
-    def __init__(self, *, failure_threshold: int, cooldown_seconds: float) -> None:
+    def __init__(self, *, failure_threshold: int, failure_seconds: float, cooldown_seconds: float) -> None:
         self._threshold = failure_threshold
+        self._failure_seconds = failure_seconds
         self._cooldown = cooldown_seconds
         self._failures = 0
+        self._failing_since = 0.0
         self._open_until: float | None = None
-        self._open_code = ""
+        self._cause: Classification | None = None
         self._paused_until = 0.0
         self._probe: Admission | None = None
 
@@ -61,16 +72,14 @@ class CircuitBreaker:
         """Whether everything would be admitted."""
         return self._open_until is None and now >= self._paused_until
 
-    def admit(self, wanted: int, now: float) -> Admission:
-        """Leave for as many of `wanted` sends as may go out now: one of a half-open breaker, its probe."""
-        if now < self._paused_until:
-            return Admission(0)
-        state = self.state(now)
-        if state is BreakerState.CLOSED:
-            return Admission(wanted)
-        if state is BreakerState.OPEN or self._probe is not None or wanted == 0:
-            return Admission(0)
-        self._probe = Admission(1)
+    def admit(self, now: float) -> Admission | None:
+        """Leave for one message, or None; of a half-open breaker for one alone, its probe."""
+        if self.is_closed(now):
+            return _FREE
+        paused = now < self._paused_until
+        if paused or self._probe is not None or self.state(now) is not BreakerState.HALF_OPEN:
+            return None
+        self._probe = Admission()
         return self._probe
 
     def closed_seconds(self, now: float) -> float:
@@ -79,16 +88,19 @@ class CircuitBreaker:
         return max(waiting, self._paused_until - now, (self._open_until or now) - now)
 
     def refusal(self, now: float) -> Refusal:
-        """Why the sends that were not admitted have to wait."""
+        """Why a message that was not admitted has to wait."""
         if now < self._paused_until:
-            return Refusal(
-                "PROVIDER_PAUSED", "the provider asked everyone to slow down", self._paused_until - now
-            )
+            reason = "the provider asked everyone to slow down"
+            return Refusal("PROVIDER_PAUSED", reason, self._paused_until - now, unreached=False)
         wait = max(1.0, (self._open_until or now) - now)
-        return Refusal("CIRCUIT_OPEN", f"not tried: the provider failed before ({self._open_code})", wait)
+        code = self._cause.code if self._cause else ""
+        # Only an operator ends a refused credential; for that the rows wait, however long.
+        unreached = self._cause is not None and self._cause.outcome is not Outcome.MISCONFIGURED
+        reason = f"not tried: the provider failed before ({code})"
+        return Refusal("CIRCUIT_OPEN", reason, wait, unreached=unreached)
 
     def record(self, result: TargetResult, now: float, admission: Admission) -> bool:
-        """Take note of an answer to a send of `admission`; True when this one opened the breaker.
+        """Take note of the answer to a message of `admission`; True when this one opened the breaker.
 
         The admission may be another breaker's, whose answer concerns this one too.
         """
@@ -101,26 +113,36 @@ class CircuitBreaker:
             self._paused_until = max(self._paused_until, until)
             return False
         if verdict.outcome is Outcome.MISCONFIGURED:
-            return self._open(verdict.code, now)
+            return self._open(verdict, now)
         if verdict.outcome in _FAILURES:
-            self._failures += 1
-            probe_failed = probed and self._open_until is not None
-            if probe_failed or self._failures >= self._threshold:
-                return self._open(verdict.code, now)
-            return False
-        self._failures = 0
-        self._open_until = None
+            return self._failed(verdict, now, probed=probed)
+        if not verdict.unreached and (probed or self._open_until is None):
+            self._failures = 0
+            self._open_until = None
+        return False
+
+    def _failed(self, verdict: Classification, now: float, *, probed: bool) -> bool:
+        if self._failures == 0:
+            self._failing_since = now
+        self._failures += 1
+        lasting = now - self._failing_since >= self._failure_seconds
+        many = self._failures >= (SLOW_FAILURES if lasting else self._threshold)
+        if many or (probed and self._open_until is not None):
+            return self._open(verdict, now)
         return False
 
     def give_back(self, admission: Admission) -> bool:
-        """The admission's sends have ended, with or without an answer; whether it held the probe."""
+        """The admitted message has ended, with or without an answer; whether it was the probe."""
         if admission is not self._probe:
             return False
         self._probe = None
         return True
 
-    def _open(self, code: str, now: float) -> bool:
+    def _open(self, verdict: Classification, now: float) -> bool:
         was_closed = self._open_until is None
+        if not was_closed and self._cause is not None and self._cause.outcome is Outcome.MISCONFIGURED:
+            # What was under way when the credential was refused does not change why it is closed.
+            verdict = verdict if verdict.outcome is Outcome.MISCONFIGURED else self._cause
         self._open_until = now + self._cooldown
-        self._open_code = code
+        self._cause = verdict
         return was_closed

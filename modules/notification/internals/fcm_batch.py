@@ -14,49 +14,96 @@ from modules.notification.internals.channels.fcm.access_token_source import Acce
 from modules.notification.internals.channels.fcm.answer import FailureKind, FcmAnswer, SendFailure
 from modules.notification.internals.channels.fcm.fcm_app import FcmApp
 from modules.notification.internals.channels.fcm.message_encoder import EncodedMessage
+from modules.notification.internals.channels.port import SendGuard
 from modules.notification.internals.error_classifier import ACCEPTED, ErrorClassifier, accepted_message_id
-from modules.notification.types import PushTarget, TargetResult, ThrottleScope
+from modules.notification.types import Push, PushTarget, TargetResult, ThrottleScope
 
 
 @dataclass(slots=True)
 class Letter:
     """One message to one target, and what came of it; encoded when it is sent."""
 
+    push: Push
     target: PushTarget
     message: EncodedMessage | SendFailure
-    message_id: str
     result: TargetResult | None = None
 
 
 class FCMBatch:
     """Letters to one app. `send` gives every one its result and raises nothing for what FCM answers."""
 
-    def __init__(self, letters: Sequence[Letter], classifier: ErrorClassifier) -> None:
+    def __init__(self, letters: Sequence[Letter], classifier: ErrorClassifier, guard: SendGuard) -> None:
         self._letters = letters
         self._classifier = classifier
+        self._guard = guard
         # Says that the project's quota is used up, once an answer has said so.
         self._ended: SendFailure | None = None
 
-    async def send(self, app: FcmApp, may_send: Callable[[], bool]) -> None:
+    async def send(self, app: FcmApp) -> None:
         try:
             access = await app.access()
         except ServiceError as error:
-            self.refuse(_no_access(app, error))
+            self._fail_all(app, error)
             return
         waiting = iter(self._letters)
 
         async def drain() -> None:
             for letter in waiting:
-                self._answer(letter, self._ended or await _attempt(letter, app, access, may_send))
+                await self._send_one(letter, app, access)
 
         await together([drain() for _ in range(min(len(self._letters), app.max_concurrent_requests))])
 
     def refuse(self, failure: SendFailure) -> None:
         """Nothing is sent: every letter gets the same answer."""
         for letter in self._letters:
-            self._answer(letter, failure)
+            self._classified(letter, failure)
+
+    def _fail_all(self, app: FcmApp, error: ServiceError) -> None:
+        """Without access nothing can be sent; what would have been let out is told of it."""
+        failure = _no_access(app, error)
+        for letter in self._letters:
+            refused = self._guard.refusal(letter.push, letter.target)
+            if refused is None:
+                self._answer(letter, failure)
+            else:
+                letter.result = TargetResult(device_id=letter.target.device_id, classification=refused)
+
+    async def _send_one(self, letter: Letter, app: FcmApp, access: Access) -> None:
+        message = self._ended or letter.message
+        if isinstance(message, SendFailure):
+            self._classified(letter, message)
+            return
+        admitted = False
+
+        def may_send() -> bool:
+            nonlocal admitted
+            if admitted:
+                # The same message again, with another access token.
+                return True
+            refused = self._guard.refusal(letter.push, letter.target)
+            if refused is not None:
+                letter.result = TargetResult(device_id=letter.target.device_id, classification=refused)
+                return False
+            admitted = True
+            return True
+
+        answer = await _attempt(letter, message, app, access, may_send)
+        if admitted:
+            self._answer(letter, answer)
+        elif letter.result is None:
+            # It failed before there was room to ask.
+            self._classified(letter, answer)
 
     def _answer(self, letter: Letter, answer: FcmAnswer) -> None:
+        """Take the answer to a message that the guard let out."""
+        result = self._classified(letter, answer)
+        self._guard.answered(letter.push, letter.target, result)
+        verdict = result.classification
+        if verdict.attempted and verdict.scope is ThrottleScope.PROJECT:
+            seconds = verdict.retry_after_seconds or verdict.min_backoff_seconds
+            self._ended = SendFailure(kind=FailureKind.QUOTA_REACHED, retry_after_seconds=seconds)
+
+    def _classified(self, letter: Letter, answer: FcmAnswer) -> TargetResult:
         message_id = accepted_message_id(answer)
         verdict = self._classifier.classify(answer) if message_id is None else ACCEPTED
         letter.result = TargetResult(
@@ -65,17 +112,15 @@ class FCMBatch:
             message_id=message_id,
             latency_ms=answer.latency_ms,
         )
-        if verdict.attempted and verdict.scope is ThrottleScope.PROJECT:
-            seconds = verdict.retry_after_seconds or verdict.min_backoff_seconds
-            self._ended = SendFailure(kind=FailureKind.QUOTA_REACHED, retry_after_seconds=seconds)
+        return letter.result
 
 
-async def _attempt(letter: Letter, app: FcmApp, access: Access, may_send: Callable[[], bool]) -> FcmAnswer:
-    message = letter.message
-    if isinstance(message, SendFailure):
-        return message
+async def _attempt(
+    letter: Letter, message: EncodedMessage, app: FcmApp, access: Access, may_send: Callable[[], bool]
+) -> FcmAnswer:
     try:
-        body = message.body_for(letter.target.kind, letter.target.address, letter.message_id)
+        notification_id = letter.push.payload.notification_id
+        body = message.body_for(letter.target.kind, letter.target.address, notification_id)
         return await app.post(body, access, may_send)
     except ServiceError as error:
         return _no_access(app, error)

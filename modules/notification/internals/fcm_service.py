@@ -20,6 +20,7 @@ from modules.notification.internals.channels.fcm.firebase_errors import firebase
 from modules.notification.internals.channels.fcm.message_builder import build_message
 from modules.notification.internals.channels.fcm.message_encoder import ANY_TARGET, EncodedMessage
 from modules.notification.internals.channels.fcm.message_templates import MessageTemplates
+from modules.notification.internals.channels.port import UNGUARDED, SendGuard
 from modules.notification.internals.error_classifier import ErrorClassifier, accepted_message_id
 from modules.notification.internals.fcm_batch import FCMBatch, Letter, together
 from modules.notification.internals.fcm_params import MAX_MESSAGE_BYTES, check_target_count
@@ -74,23 +75,21 @@ class FCMService:
         problems = ProblemList()
         check_target_count(len(targets), problems)
         problems.refuse()
-        [result] = await self.send_each([Push(targets=targets, payload=payload)], may_send=lambda: True)
+        [result] = await self.send_each([Push(targets=targets, payload=payload)], guard=UNGUARDED)
         return result
 
-    async def send_each(
-        self, pushes: Sequence[Push], *, may_send: Callable[[], bool]
-    ) -> list[SendPushResult]:
+    async def send_each(self, pushes: Sequence[Push], *, guard: SendGuard) -> list[SendPushResult]:
         """See PushChannel: one attempt at every target of every push, all side by side."""
         letters: list[Letter] = []
         for push in pushes:
-            letters += self._letters(push.targets, push.payload, self._templates.encoded)
-        results = await self._send_all(letters, may_send)
+            letters += self._letters(push, self._templates.encoded)
+        results = await self._send_all(letters, guard)
         return [SendPushResult(results=tuple(islice(results, len(push.targets)))) for push in pushes]
 
     async def validate_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:
         """See PushChannel; FCM's `validate_only`."""
-        letters = self._letters(targets, payload, _validating)
-        return SendPushResult(results=tuple(await self._send_all(letters, lambda: True)))
+        letters = self._letters(Push(targets=targets, payload=payload), _validating)
+        return SendPushResult(results=tuple(await self._send_all(letters, UNGUARDED)))
 
     async def check_credentials(self, app_id: str = DEFAULT_APP_ID) -> None:
         """Read the app's credentials and get an access token; for use at start.
@@ -132,33 +131,29 @@ class FCMService:
             )
         return self._apps[app_id]
 
-    def _letters(self, targets: Sequence[PushTarget], payload: PushPayload, encode: Encode) -> list[Letter]:
+    def _letters(self, push: Push, encode: Encode) -> list[Letter]:
         """A letter a target; apps whose browsers open the same address share one message."""
         messages: dict[str | None, EncodedMessage | SendFailure] = {}
         letters = []
-        for target in targets:
+        for target in push.targets:
             link_base = self._link_bases.get(target.app_id)
             if link_base not in messages:
-                messages[link_base] = _encoded(payload, link_base, encode)
-            letters.append(Letter(target, messages[link_base], payload.notification_id))
+                messages[link_base] = _encoded(push.payload, link_base, encode)
+            letters.append(Letter(push, target, messages[link_base]))
         return letters
 
-    async def _send_all(
-        self, letters: Sequence[Letter], may_send: Callable[[], bool]
-    ) -> Iterator[TargetResult]:
+    async def _send_all(self, letters: Sequence[Letter], guard: SendGuard) -> Iterator[TargetResult]:
         """Send each; returns the results in order."""
         by_app: dict[str, list[Letter]] = {}
         for letter in letters:
             by_app.setdefault(letter.target.app_id, []).append(letter)
-        await together([self._send_for_app(app_id, batch, may_send) for app_id, batch in by_app.items()])
+        await together([self._send_for_app(app_id, batch, guard) for app_id, batch in by_app.items()])
         return map(_result_of, letters)
 
-    async def _send_for_app(
-        self, app_id: str, letters: Sequence[Letter], may_send: Callable[[], bool]
-    ) -> None:
-        batch = FCMBatch(letters, self._classifier)
+    async def _send_for_app(self, app_id: str, letters: Sequence[Letter], guard: SendGuard) -> None:
+        batch = FCMBatch(letters, self._classifier, guard)
         if app_id in self._apps:
-            await batch.send(self._apps[app_id], may_send)
+            await batch.send(self._apps[app_id])
         else:
             batch.refuse(SendFailure(kind=FailureKind.APP_UNKNOWN))
 

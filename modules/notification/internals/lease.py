@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
+from bson import ObjectId
+
 from modules.application.errors import ServiceError
+from modules.application.steady_clock import steady_seconds
 from modules.logger.logger_service import get_logger
 from modules.notification.internals.push_notification_writer import PushNotificationWriter
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
@@ -21,38 +23,51 @@ _log = get_logger()
 class Lease:
     """The claim on some rows. `held()` is asked right before every send.
 
-    The end is kept on the monotonic clock from before the claim was written, so it is never later than the
-    database's, also after the process was stopped (SIGSTOP) or the host's clock was set.
+    The end is kept on the steady clock from before the claim was written, so it is never later than the
+    database's, also after the process was stopped (SIGSTOP), the host slept, or its clock was set.
     """
 
-    def __init__(self, *, claim_id: str, lease_seconds: float, claimed_monotonic: float) -> None:
+    def __init__(
+        self,
+        *,
+        claim_id: str,
+        row_ids: Collection[ObjectId],
+        lease_seconds: float,
+        claimed_at: float,
+        clock: Callable[[], float] = steady_seconds,
+    ) -> None:
+        """`claimed_at`: seconds of `clock`."""
         self.claim_id = claim_id
+        self.row_ids = set(row_ids)
         self._lease_seconds = lease_seconds
-        self._ends = claimed_monotonic + lease_seconds
-        self._ending = False
+        self._ends = claimed_at + lease_seconds
+        self._clock = clock
+        self._ending: set[ObjectId] = set()
 
     def held(self) -> bool:
         """Whether nobody else can have claimed the rows yet."""
-        return time.monotonic() < self._ends
+        return self._clock() < self._ends
 
-    def extend(self, renewed_monotonic: float) -> None:
-        self._ends = renewed_monotonic + self._lease_seconds
+    def extend(self, renewed_at: float) -> None:
+        self._ends = renewed_at + self._lease_seconds
 
-    def lose(self) -> None:
-        """Somebody else may own the rows, unless we are giving them back right now."""
-        if not self._ending:
+    def renewed(self, count: int, renewed_at: float) -> None:
+        """`count` rows were still ours at a renewal; those being ended may have been ended meanwhile."""
+        if count >= len(self.row_ids - self._ending):
+            self.extend(renewed_at)
+        else:
             self._ends = float("-inf")
             _log.warning("claim lost to another worker", action="lease.lost")
 
     @contextmanager
-    def ending(self) -> Iterator[None]:
-        """While outcomes are written: rows that are no longer ours to renew are no surprise."""
-        self._ending = True
+    def ending(self, row_ids: Collection[ObjectId]) -> Iterator[None]:
+        """While outcomes of these rows are written: afterwards they are not ours to renew."""
+        self._ending.update(row_ids)
         try:
             yield
-        except BaseException:
-            self._ending = False
-            raise
+            self.row_ids.difference_update(row_ids)
+        finally:
+            self._ending.difference_update(row_ids)
 
 
 @asynccontextmanager
@@ -61,14 +76,19 @@ async def kept_lease(
     rows: Sequence[PushNotificationModel],
     *,
     lease_seconds: float,
-    claimed_monotonic: float,
+    claimed_at: float,
 ) -> AsyncIterator[Lease]:
-    """Renew the claim of `rows`, all of one claim, until the block is left."""
+    """Renew the claim of `rows`, all of one claim, until the block is left; `claimed_at` is steady time."""
     claim = rows[0].claim
     assert claim is not None
-    lease = Lease(claim_id=claim.id, lease_seconds=lease_seconds, claimed_monotonic=claimed_monotonic)
+    lease = Lease(
+        claim_id=claim.id,
+        row_ids=[row.id for row in rows],
+        lease_seconds=lease_seconds,
+        claimed_at=claimed_at,
+    )
     left = asyncio.Event()
-    renewing = asyncio.create_task(_renew(writer, rows, lease, lease_seconds, left))
+    renewing = asyncio.create_task(_renew(writer, lease, lease_seconds, left))
     try:
         yield lease
     finally:
@@ -78,30 +98,26 @@ async def kept_lease(
 
 
 async def _renew(
-    writer: PushNotificationWriter,
-    rows: Sequence[PushNotificationModel],
-    lease: Lease,
-    lease_seconds: float,
-    left: asyncio.Event,
+    writer: PushNotificationWriter, lease: Lease, lease_seconds: float, left: asyncio.Event
 ) -> None:
-    row_ids = [row.id for row in rows]
-    last = time.monotonic() + MAX_CLAIM_SECONDS
+    last = steady_seconds() + MAX_CLAIM_SECONDS
     while (
         lease.held()
-        and time.monotonic() < last
+        and steady_seconds() < last
         and not await _within(lease_seconds / RENEWALS_PER_LEASE, left)
     ):
-        asked = time.monotonic()
+        if not lease.row_ids:
+            continue
+        asked = steady_seconds()
         try:
-            kept = await writer.renew(row_ids, claim_id=lease.claim_id, lease_seconds=lease_seconds)
+            kept = await writer.renew(
+                list(lease.row_ids), claim_id=lease.claim_id, lease_seconds=lease_seconds
+            )
         except ServiceError as error:
             # The lease still runs; held() says for how long sending is safe.
             _log.warning("lease not renewed", action="lease.renewal_failed", code=error.code)
             continue
-        if kept < len(row_ids):
-            lease.lose()
-            return
-        lease.extend(asked)
+        lease.renewed(kept, asked)
 
 
 async def _within(seconds: float, event: asyncio.Event) -> bool:

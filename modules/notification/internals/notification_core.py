@@ -18,15 +18,16 @@ from modules.notification.internals.backoff import Backoff
 from modules.notification.internals.channels.registry import Provider, create_channel
 from modules.notification.internals.delivery_group import DeliveryGroup
 from modules.notification.internals.due_delivery import DueDelivery
-from modules.notification.internals.governed_channel import GovernedChannel
 from modules.notification.internals.outcome_board import OutcomeBoard
 from modules.notification.internals.provider_gate import ProviderGate
-from modules.notification.internals.push_delivery import DeliveryLane, PushDelivery
+from modules.notification.internals.push_delivery import PushDelivery
 from modules.notification.internals.push_notification_reader import PushNotificationReader
 from modules.notification.internals.push_notification_writer import PushNotificationWriter
 from modules.notification.internals.push_sender import PushSender, RunWorker
 from modules.notification.internals.rate_governor import RateGovernor
 from modules.notification.internals.rate_quota import RateLimits
+from modules.notification.internals.send_guard import DeliveryLane
+from modules.notification.internals.send_permits import SendPermits
 from modules.notification.internals.settlement import Fold
 from modules.notification.internals.store.push_notification_erasure import PushNotificationErasure
 from modules.notification.internals.store.push_notification_repository import PushNotificationRepository
@@ -97,18 +98,15 @@ def assemble(settings: Settings, database: MongoDatabase, run_worker: RunWorker)
     writer = PushNotificationWriter(repository, database.clock)
     reader = PushNotificationReader(repository, database.clock)
     board = OutcomeBoard()
-    caps = {
-        Priority.IMMEDIATE: settings.delivery.immediate_max_backoff_seconds,
-        Priority.NORMAL: settings.delivery.max_backoff_seconds,
-    }
     rates = RateQuotaRepository(database.database)
     governor = RateGovernor(rates, database.clock, _limits(settings.rate))
-    lanes = {priority: _lane(settings, priority, cap, governor) for priority, cap in caps.items()}
+    lanes = {priority: _lane(settings, priority, governor) for priority in Priority}
     delivery = PushDelivery(
         writer=writer,
         reader=reader,
         clock=database.clock,
         lanes=lanes,
+        governor=governor,
         board=board,
         owner=f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}",
         lease_seconds=settings.delivery.lease_seconds,
@@ -155,15 +153,26 @@ def _limits(settings: RateSettings) -> RateLimits:
     )
 
 
-def _lane(settings: Settings, priority: Priority, cap_seconds: float, governor: RateGovernor) -> DeliveryLane:
+def _lane(settings: Settings, priority: Priority, governor: RateGovernor) -> DeliveryLane:
     """Channels of its own: what one lane waits for never holds up the other."""
-    immediate = priority is Priority.IMMEDIATE
+    delivery, immediate = settings.delivery, priority is Priority.IMMEDIATE
     channels = {
-        provider.value: GovernedChannel(create_channel(provider, settings), governor, immediate=immediate)
-        for provider in Provider
+        provider.value: ProviderGate(create_channel(provider, settings), delivery) for provider in Provider
     }
+    cap_seconds = delivery.immediate_max_backoff_seconds if immediate else delivery.max_backoff_seconds
     return DeliveryLane(
-        channels={name: ProviderGate(channel, settings.delivery) for name, channel in channels.items()},
-        # Jitter needs no cryptographic randomness.
-        fold=Fold(Backoff(cap_seconds), random.random),
+        channels=channels,
+        permits=SendPermits(
+            governor,
+            frozenset(app_id for channel in channels.values() for app_id in channel.app_ids),
+            immediate=immediate,
+        ),
+        fold=Fold(
+            Backoff(cap_seconds),
+            # Jitter needs no cryptographic randomness.
+            random.random,
+            patience_seconds=(
+                delivery.patience_immediate_seconds if immediate else delivery.patience_normal_seconds
+            ),
+        ),
     )

@@ -77,7 +77,7 @@ class OutcomeRecorder:
         deadline = time.monotonic() + WRITE_PATIENCE_SECONDS
         while True:
             try:
-                with lease.ending():
+                with lease.ending([each.row.id for each in settled]):
                     return await self._writer.settle(settled, now=now)
             except UnavailableError:
                 if time.monotonic() > deadline:

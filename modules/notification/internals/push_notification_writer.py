@@ -98,6 +98,22 @@ class PushNotificationWriter:
         """Extend leases; returns how many rows are still held under this claim."""
         return await self._repository.renew(row_ids, claim_id=claim_id, lease_seconds=lease_seconds)
 
+    async def let_go(self, rows: Sequence[PushNotificationModel], *, seconds: float, reason: str) -> int:
+        """Take claimed rows back to pending, due in `seconds`; returns how many were still held.
+
+        For what another process, or another time, can deliver: no claim is lost, no retry spent. `reason` is
+        for the row's timeline.
+        """
+        held: dict[str, list[ObjectId]] = {}
+        for row in rows:
+            assert row.claim is not None
+            held.setdefault(row.claim.id, []).append(row.id)
+        counts = [
+            await self._repository.let_go(row_ids, claim_id=claim_id, seconds=seconds, reason=reason)
+            for claim_id, row_ids in held.items()
+        ]
+        return sum(counts)
+
     async def mark_dispatched(self, row: PushNotificationModel, device_ids: Sequence[str]) -> bool:
         """Note whom a message is about to be handed over for; False when the claim is lost."""
         return await self._repository.mark_dispatched(row.id, fence=row.fence, device_ids=device_ids)
@@ -217,7 +233,7 @@ def _change(settled: SettledRow, now: datetime) -> RowChange:
 
 def _device_record(device: DeviceProgress) -> dict[str, object]:
     """The fields of DeviceRecordModel, without the cost of making one for every device of a page."""
-    return {
+    record: dict[str, object] = {
         "device_id": device.device_id,
         "app_id": device.app_id,
         "outcome": device.outcome.value,
@@ -230,6 +246,9 @@ def _device_record(device: DeviceProgress) -> dict[str, object]:
         "last_attempt_at": device.last_attempt_at,
         "not_before": device.not_before,
     }
+    if device.unreached_since is not None:
+        record["unreached_since"] = device.unreached_since
+    return record
 
 
 def _united(former: Sequence[str], added: Sequence[str]) -> list[str]:

@@ -15,17 +15,19 @@ from modules.notification.internals.store.push_notification_model import (
     PushNotificationModel,
 )
 from modules.notification.types import (
-    ORDINARY_FLOW,
     Classification,
     Outcome,
     Priority,
-    Push,
     PushPayload,
     PushTarget,
     SendPushResult,
     Status,
     TargetAction,
 )
+
+# A message goes out on what was so within this time: a device's account, a wish, the time that is left.
+FRESH_SECONDS = 0.7
+EXPIRED_CODE = "expired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +68,12 @@ def broadcast_target(broadcast: BroadcastModel) -> PushTarget:
     )
 
 
-def push_of(round_: Round, now: datetime) -> Push:
-    campaign = round_.row.campaign
-    flow = ORDINARY_FLOW if campaign is None else f"campaign/{campaign.id}"
-    return Push(targets=round_.targets, payload=payload_of(round_.row, now), flow=flow)
-
-
 def payload_of(row: PushNotificationModel, now: datetime) -> PushPayload:
-    ttl = None if row.expires_at is None else max(0, int((row.expires_at - now).total_seconds()))
+    """What goes out for the row at `now`, within FRESH_SECONDS."""
+    ttl = None
+    if row.expires_at is not None:
+        # Whole seconds, rounded down: the message must not live longer than the row.
+        ttl = max(0, int((row.expires_at - now).total_seconds() - FRESH_SECONDS))
     return PushPayload(
         notification_id=str(row.id),
         content_key=row.content_fingerprint,
@@ -92,6 +92,15 @@ def ended(
     if settlement.status is Status.FAILED:
         settlement = replace(settlement, error_type=code, error_message=reason)
     return SettledRow(row=row, settlement=settlement, event=event, detail=reason)
+
+
+def expired(row: PushNotificationModel, progress: RowProgress) -> SettledRow:
+    """The end of a row past its `expires_at`: `sent` where a device had accepted before."""
+    reason = "expires_at passed before a device accepted"
+    end = ended(row, progress, EXPIRED_CODE, reason, event="expired")
+    if end.settlement.status is not Status.FAILED:
+        return end
+    return replace(end, settlement=replace(end.settlement, status=Status.EXPIRED))
 
 
 def failed(row: PushNotificationModel, progress: RowProgress, error: Exception) -> SettledRow:

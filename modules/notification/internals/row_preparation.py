@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bson import ObjectId
@@ -18,6 +18,7 @@ from modules.notification.internals.row_outcome import (
     broadcast_target,
     device_target,
     ended,
+    expired,
     failed,
     ready,
 )
@@ -28,19 +29,22 @@ from modules.preference.preference_service import PreferenceService
 from modules.preference.types import Decision
 
 
+@dataclass(frozen=True, slots=True)
+class NextSteps:
+    """The rows that are to be sent, and those that end without."""
+
+    rounds: list[Round]
+    settled: list[SettledRow]
+
+
 class RowPreparation:
     """Asks devices and preferences once for a whole page of rows."""
 
     def __init__(self, clock: DatabaseClock) -> None:
         self._clock = clock
 
-    async def next_steps(
-        self, rows: Sequence[PushNotificationModel]
-    ) -> tuple[list[Round], list[SettledRow], datetime]:
-        """The rows that are to be sent, those that end without, and the database's time of that.
-
-        Raises UnavailableError when MongoDB does not answer.
-        """
+    async def next_steps(self, rows: Sequence[PushNotificationModel]) -> NextSteps:
+        """What is to be done with each row now; raises UnavailableError when MongoDB does not answer."""
         devices, decisions, now = await asyncio.gather(
             self._devices_of(rows), self._decisions_for(rows), self._clock.now()
         )
@@ -52,7 +56,7 @@ class RowPreparation:
                 rounds.append(step)
             else:
                 settled.append(step)
-        return rounds, settled, now
+        return NextSteps(rounds, settled)
 
     def _prepared(
         self, row: PushNotificationModel, active: Sequence[Device], decision: Decision | None, now: datetime
@@ -92,6 +96,8 @@ class RowPreparation:
         self, row: PushNotificationModel, active: Sequence[Device], decision: Decision | None, now: datetime
     ) -> SettledRow | Round:
         progress = self._progress_of(row, active, now)
+        if row.expires_at is not None and row.expires_at <= now:
+            return expired(row, progress)
         if decision is not None and not decision.allowed:
             return ended(row, progress, "preference_opted_out", decision.reason, event="suppressed")
         if row.broadcast is None:

@@ -20,7 +20,8 @@ class DeviceProgress:
     """Where delivery to one device stands; `not_before` is set exactly while it is to be tried again.
 
     `retries` counts the attempts that cost a retry: each device has `max_retries` of its own, since devices
-    come back at different times and would use up one budget for each other.
+    come back at different times and would use up one budget for each other. `unreached_since` is when the
+    provider could not be reached for the first time since it last gave an answer.
     """
 
     device_id: str
@@ -34,6 +35,7 @@ class DeviceProgress:
     message_id: str | None
     last_attempt_at: datetime
     not_before: datetime | None
+    unreached_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,15 +76,21 @@ class _Round:
 
     policy: OutcomePolicy
     most_retries: float
+    patience_seconds: float
     now: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """How results become a settlement. `draw` yields random numbers in [0, 1]."""
+    """How results become a settlement. `draw` yields random numbers in [0, 1].
+
+    What never reached the provider costs no retry; it is given up once the provider could not be reached for
+    `patience_seconds`. A row that expires waits until then, however long.
+    """
 
     backoff: Backoff
     draw: Callable[[], float] = field(repr=False)
+    patience_seconds: float = math.inf
 
     def settle(
         self,
@@ -99,7 +107,8 @@ class Fold:
         Accepted devices stay accepted; a device that is not active any more is not tried again.
         """
         most_retries = math.inf if row.retries_until_expiry else row.max_retries
-        round_ = _Round(row.outcome_policy, most_retries, now)
+        patience_seconds = self.patience_seconds if row.expires_at is None else math.inf
+        round_ = _Round(row.outcome_policy, most_retries, patience_seconds, now)
         merged = {device.device_id: device for device in row.devices}
         for result in results:
             former = merged.get(result.device_id)
@@ -121,13 +130,18 @@ class Fold:
         app_id: str,
     ) -> DeviceProgress:
         verdict = result.classification
+        costs = verdict.outcome in _COSTS_A_RETRY and not verdict.unreached
         attempts = (former.attempts if former else 0) + (1 if verdict.attempted else 0)
-        retries = (former.retries if former else 0) + (verdict.outcome in _COSTS_A_RETRY)
+        retries = (former.retries if former else 0) + costs
         unknown = (former.unknown_attempts if former else 0) + (verdict.outcome is Outcome.UNKNOWN)
-        not_before: datetime | None = None
-        if _may_retry(verdict.outcome, round_.policy, spent=retries > round_.most_retries):
+        unreached_since = _unreached_since(former, result, round_.now)
+        waited = (round_.now - unreached_since).total_seconds() if unreached_since else 0.0
+        reason, not_before = verdict.reason, None
+        if verdict.unreached and waited >= round_.patience_seconds:
+            reason = f"given up after {waited:.0f} s in which the provider was not reached: {reason}"
+        elif _may_retry(verdict.outcome, round_.policy, spent=costs and retries > round_.most_retries):
             delay = self.backoff.delay_seconds(
-                attempt=max(1, retries),
+                attempt=self.backoff.attempts_within(waited) if verdict.unreached else max(1, retries),
                 floor_seconds=verdict.min_backoff_seconds,
                 retry_after_seconds=verdict.retry_after_seconds,
                 draw=self.draw(),
@@ -138,22 +152,30 @@ class Fold:
             app_id=app_id,
             outcome=verdict.outcome,
             code=verdict.code,
-            reason=verdict.reason,
+            reason=reason,
             attempts=attempts,
             retries=retries,
             unknown_attempts=unknown,
             message_id=result.message_id,
             last_attempt_at=round_.now,
             not_before=not_before,
+            unreached_since=unreached_since,
         )
 
 
+def _unreached_since(former: DeviceProgress | None, result: TargetResult, now: datetime) -> datetime | None:
+    since = former.unreached_since if former else None
+    verdict = result.classification
+    if verdict.unreached:
+        return since or now
+    # An answer ends the wait; what was only put off here says nothing.
+    return None if verdict.attempted else since
+
+
 def _may_retry(outcome: Outcome, policy: OutcomePolicy, *, spent: bool) -> bool:
-    if outcome not in _RETRIABLE:
+    if outcome not in _RETRIABLE or spent:
         return False
-    if outcome is Outcome.UNKNOWN and policy is OutcomePolicy.AT_MOST_ONCE:
-        return False
-    return not (spent and outcome in _COSTS_A_RETRY)
+    return not (outcome is Outcome.UNKNOWN and policy is OutcomePolicy.AT_MOST_ONCE)
 
 
 def conclude(row: RowProgress, devices: tuple[DeviceProgress, ...], *, retry_count: int) -> Settlement:

@@ -267,11 +267,23 @@ def test_a_page_of_rows_is_delivered_in_one_call(service: PushService) -> None:
     assert len(service.accepted()) == 10
 
 
+def test_a_row_whose_provider_this_version_does_not_know_is_let_go_untouched(service: PushService) -> None:
+    service.register()
+    good, other = service.send(), service.send()
+    service.rows.update_one({"_id": service.stored(other)["_id"]}, {"$set": {"provider": "newer"}})
+    good_report, other_report = service.deliver(good, other)
+    assert (good_report.status, other_report.status) == (Status.SENT, Status.PENDING)
+    row = service.stored(other)
+    assert (row["status"], row["lost_claims"], row["devices"]) == ("pending", 0, [])
+    assert "claim" not in row
+    assert row["due_at"] > datetime.now(UTC), "this version does not ask for it again and again"
+
+
 def test_one_rows_failure_is_its_own(service: PushService) -> None:
     service.register()
     good, bad = service.send(), service.send()
     bad_row = service.stored(bad)["_id"]
-    service.rows.update_one({"_id": bad_row}, {"$set": {"provider": "nobody"}})
+    service.rows.update_one({"_id": bad_row}, {"$set": {"options.android": {"nobody": "knows it"}}})
     good_report, bad_report = service.deliver(good, bad)
     assert good_report.status is Status.SENT
     assert (bad_report.status, bad_report.note) == (Status.FAILED, "internal_error")

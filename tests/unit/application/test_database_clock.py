@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect
 
-from modules.application import mongo_database
 from modules.application.errors import UnavailableError
 from modules.application.mongo_database import CLOCK_REFRESH_SECONDS, CLOCK_RETRY_SECONDS, DatabaseClock
 
@@ -36,7 +35,7 @@ class ScriptedServer:
         self._answers = list(answers)
         self.asked = 0
 
-    def monotonic(self) -> float:
+    def steady(self) -> float:
         return self.elapsed_seconds
 
     def now(self) -> datetime:
@@ -53,16 +52,14 @@ class ScriptedServer:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> ScriptedServer:
-    scripted = ScriptedServer()
-    monkeypatch.setattr(mongo_database, "time", scripted)
-    return scripted
+def server() -> ScriptedServer:
+    return ScriptedServer()
 
 
 @pytest.fixture
 def clock(server: ScriptedServer) -> DatabaseClock:
     client: Any = server
-    return DatabaseClock(client)
+    return DatabaseClock(client, steady=server.steady)
 
 
 async def error_seconds(clock: DatabaseClock, server: ScriptedServer) -> float:

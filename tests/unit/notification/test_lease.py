@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -11,6 +10,7 @@ import pytest
 from bson import ObjectId
 
 from modules.application.errors import UnavailableError
+from modules.application.steady_clock import steady_seconds
 from modules.notification.internals.lease import Lease, kept_lease
 from modules.notification.internals.push_notification_writer import PushNotificationWriter
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
@@ -56,19 +56,24 @@ def keep(
         cast(PushNotificationWriter, writer),
         rows,
         lease_seconds=lease_seconds,
-        claimed_monotonic=time.monotonic(),
+        claimed_at=steady_seconds(),
     )
 
 
+def make_lease(claimed_at: float, rows: int = 2) -> Lease:
+    row_ids = [ObjectId() for _ in range(rows)]
+    return Lease(claim_id="claim-1", row_ids=row_ids, lease_seconds=30.0, claimed_at=claimed_at)
+
+
 def test_a_lease_counts_from_before_the_claim_was_written() -> None:
-    now = time.monotonic()
-    assert Lease(claim_id="claim-1", lease_seconds=30.0, claimed_monotonic=now).held()
-    assert not Lease(claim_id="claim-1", lease_seconds=30.0, claimed_monotonic=now - 30.0).held()
+    now = steady_seconds()
+    assert make_lease(now).held()
+    assert not make_lease(now - 30.0).held()
 
 
 def test_a_renewal_counts_from_before_it_was_asked_for() -> None:
-    now = time.monotonic()
-    lease = Lease(claim_id="claim-1", lease_seconds=30.0, claimed_monotonic=now - 30.0)
+    now = steady_seconds()
+    lease = make_lease(now - 30.0)
     lease.extend(now - 30.0)
     assert not lease.held()
     lease.extend(now)
@@ -76,8 +81,28 @@ def test_a_renewal_counts_from_before_it_was_asked_for() -> None:
 
 
 def test_a_lost_lease_is_not_held_whatever_the_time() -> None:
-    lease = Lease(claim_id="claim-1", lease_seconds=30.0, claimed_monotonic=time.monotonic())
-    lease.lose()
+    lease = make_lease(steady_seconds())
+    lease.renewed(1, steady_seconds())
+    assert not lease.held()
+
+
+def test_rows_whose_outcome_is_being_written_may_be_gone_at_a_renewal() -> None:
+    lease = make_lease(steady_seconds())
+    first, second = lease.row_ids
+    with lease.ending([first]):
+        lease.renewed(1, steady_seconds())
+        assert lease.held()
+    assert lease.row_ids == {second}
+    lease.renewed(0, steady_seconds())
+    assert not lease.held()
+
+
+def test_rows_whose_outcome_was_not_written_are_still_ours() -> None:
+    lease = make_lease(steady_seconds())
+    with pytest.raises(UnavailableError), lease.ending(lease.row_ids):
+        raise UnavailableError(code="database_unavailable", reason="down")
+    assert len(lease.row_ids) == 2
+    lease.renewed(1, steady_seconds())
     assert not lease.held()
 
 
@@ -86,15 +111,11 @@ async def test_every_row_is_renewed_under_its_claim() -> None:
     async with keep(writer, rows) as lease:
         await writer.finished.wait()
         assert lease.held(), "renewed twice, so it outlives its first end"
-    assert writer.asked[:2] == [([row.id for row in rows], "claim-1")] * 2
+    asked = [(set(row_ids), claim_id) for row_ids, claim_id in writer.asked[:2]]
+    assert asked == [({row.id for row in rows}, "claim-1")] * 2
 
 
 async def test_losing_one_row_of_a_page_loses_the_claim() -> None:
-    writer = ScriptedWriter(1)
-    async with keep(writer, claimed_rows(2), lease_seconds=30.0) as lease:
-        # The first renewal would come after ten seconds; hurry it.
-        lease.lose()
-        assert not lease.held()
     writer = ScriptedWriter(1)
     async with keep(writer, claimed_rows(2)) as lease:
         while lease.held():

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from modules.config.types import DeliverySettings
 from modules.device_token.types import Platform
+from modules.notification.internals.channels.port import UNGUARDED, SendGuard
 from modules.notification.internals.provider_gate import ProviderGate
 from modules.notification.types import (
     Classification,
@@ -29,9 +30,12 @@ THRESHOLD = 3
 COOLDOWN = 30.0
 SETTINGS = DeliverySettings(
     lease_seconds=30,
+    patience_immediate_seconds=600,
+    patience_normal_seconds=86_400,
     max_backoff_seconds=600,
     immediate_max_backoff_seconds=30,
     breaker_failure_threshold=THRESHOLD,
+    breaker_failure_seconds=1_000,
     breaker_cooldown_seconds=COOLDOWN,
 )
 
@@ -59,24 +63,32 @@ class ScriptedChannel:
         self.validated += [target.address for target in targets]
         return SendPushResult(results=())
 
-    async def send_each(
-        self, pushes: Sequence[Push], *, may_send: Callable[[], bool]
-    ) -> list[SendPushResult]:
-        assert may_send()
-        self.sent += [target.device_id for push in pushes for target in push.targets]
-        if self.holding is not None:
+    async def send_each(self, pushes: Sequence[Push], *, guard: SendGuard) -> list[SendPushResult]:
+        let_out: dict[int, Classification | None] = {}
+        for push in pushes:
+            for target in push.targets:
+                let_out[id(target)] = refused = guard.refusal(push, target)
+                if refused is None:
+                    self.sent.append(target.device_id)
+        if self.holding is not None and None in let_out.values():
             await self.holding.wait()
         if self.losing:
             return []
         return [
             SendPushResult(
-                results=tuple(
-                    TargetResult(device_id=target.device_id, classification=self.answer(target))
-                    for target in push.targets
-                )
+                results=tuple(self._result(push, each, let_out[id(each)], guard) for each in push.targets)
             )
             for push in pushes
         ]
+
+    def _result(
+        self, push: Push, target: PushTarget, refused: Classification | None, guard: SendGuard
+    ) -> TargetResult:
+        verdict = refused or self.answer(target)
+        result = TargetResult(device_id=target.device_id, classification=verdict)
+        if refused is None:
+            guard.answered(push, target, result)
+        return result
 
     async def check_provider(self, app_id: str) -> None:
         self.checked.append(app_id)
@@ -98,11 +110,11 @@ class Clock:
 
 def make_gate(answer: Verdict = lambda _: verdict()) -> tuple[ProviderGate, ScriptedChannel, Clock]:
     channel, clock = ScriptedChannel(answer), Clock()
-    return ProviderGate(channel, SETTINGS, monotonic=clock), channel, clock
+    return ProviderGate(channel, SETTINGS, clock=clock), channel, clock
 
 
 async def send(gate: ProviderGate, targets: Sequence[PushTarget]) -> SendPushResult:
-    [result] = await gate.send_each([Push(targets=targets, payload=make_payload())], may_send=lambda: True)
+    [result] = await gate.send_each([Push(targets=targets, payload=make_payload())], guard=UNGUARDED)
     return result
 
 

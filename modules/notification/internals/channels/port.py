@@ -2,10 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from modules.notification.types import Push, PushPayload, PushTarget, SendPushResult
+from modules.notification.types import (
+    Classification,
+    Push,
+    PushPayload,
+    PushTarget,
+    SendPushResult,
+    TargetResult,
+)
+
+
+class SendGuard(Protocol):
+    """Decides for each message, and learns from each answer, while others are still on their way.
+
+    Both methods are called on the channel's event loop and do no I/O.
+    """
+
+    def refusal(self, push: Push, target: PushTarget) -> Classification | None:
+        """Asked when there is room for the message and nothing but its request is left to do.
+
+        None: it goes out now. Otherwise it is not attempted, and this is the target's result.
+        """
+        ...
+
+    def answered(self, push: Push, target: PushTarget, result: TargetResult) -> None:
+        """Told what became of a message that was let out, as soon as that is known."""
+        ...
+
+
+class _Unguarded:
+    """Lets everything out."""
+
+    def refusal(self, push: Push, target: PushTarget) -> Classification | None:
+        return None
+
+    def answered(self, push: Push, target: PushTarget, result: TargetResult) -> None:
+        """Nobody wants to know."""
+
+
+UNGUARDED: SendGuard = _Unguarded()
 
 
 class PushChannel(Protocol):
@@ -20,13 +58,8 @@ class PushChannel(Protocol):
         """The apps that have credentials. What goes to any other is answered, and nothing is sent."""
         ...
 
-    async def send_each(
-        self, pushes: Sequence[Push], *, may_send: Callable[[], bool]
-    ) -> list[SendPushResult]:
-        """Send each payload to its targets; returns one result a push, in the same order.
-
-        `may_send` is asked right before each message goes out; what it forbids is not attempted.
-        """
+    async def send_each(self, pushes: Sequence[Push], *, guard: SendGuard) -> list[SendPushResult]:
+        """Send each payload to its targets; returns one result a push, in the same order."""
         ...
 
     async def validate_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:

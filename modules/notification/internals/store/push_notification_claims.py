@@ -11,6 +11,7 @@ from modules.notification.internals.settlement import CLAIM_LOST_CODE
 from modules.notification.types import Outcome, Status
 
 MAX_EVENTS = 100
+LET_GO = "let_go"
 
 _PENDING = Status.PENDING.value
 _PROCESSING = Status.PROCESSING.value
@@ -25,8 +26,8 @@ def appended_events(*events: dict[str, Any]) -> dict[str, Any]:
     return {"$slice": [{"$concatArrays": [{"$ifNull": ["$events", []]}, list(events)]}, -MAX_EVENTS]}
 
 
-def _lease_end(lease_seconds: float) -> dict[str, Any]:
-    return {"$dateAdd": {"startDate": "$$NOW", "unit": "millisecond", "amount": int(lease_seconds * 1000)}}
+def _moment_in(seconds: float) -> dict[str, Any]:
+    return {"$dateAdd": {"startDate": "$$NOW", "unit": "millisecond", "amount": int(seconds * 1000)}}
 
 
 def _unless_of_campaign(due_at: dict[str, Any]) -> dict[str, Any]:
@@ -77,11 +78,11 @@ def claim_update(*, claim_id: str, owner: str, lease_seconds: float) -> list[dic
                     "id": {"$literal": claim_id},
                     "owner": {"$literal": owner},
                     "claimed_at": "$$NOW",
-                    "lease_expires_at": _lease_end(lease_seconds),
+                    "lease_expires_at": _moment_in(lease_seconds),
                     "recovered": recovered,
                     "dispatched": {"$cond": [recovered, "$claim.dispatched", []]},
                 },
-                "due_at": _unless_of_campaign(_lease_end(lease_seconds)),
+                "due_at": _unless_of_campaign(_moment_in(lease_seconds)),
                 "updated_at": "$$NOW",
                 "events": {"$cond": [recovered, appended_events(lost, claimed), appended_events(claimed)]},
             }
@@ -90,7 +91,7 @@ def claim_update(*, claim_id: str, owner: str, lease_seconds: float) -> list[dic
 
 
 def renewal(lease_seconds: float) -> list[dict[str, Any]]:
-    end = _lease_end(lease_seconds)
+    end = _moment_in(lease_seconds)
     return [
         {
             "$set": {
@@ -99,6 +100,28 @@ def renewal(lease_seconds: float) -> list[dict[str, Any]]:
                 "updated_at": "$$NOW",
             }
         }
+    ]
+
+
+def letting_go(*, seconds: float, reason: str) -> list[dict[str, Any]]:
+    """Take a claimed row back to pending, due in `seconds`, as if it had not been claimed."""
+    again = _moment_in(seconds)
+    detail = f"{reason}; due again in {seconds:.0f} s"
+    return [
+        {
+            "$set": {
+                "last_transition": {"source": "$status", "target": _PENDING},
+                "status": _PENDING,
+                "next_retry_at": again,
+                "due_at": _unless_of_campaign(again),
+                "dispatched": {
+                    "$cond": [{"$eq": ["$claim.dispatched", []]}, "$$REMOVE", "$claim.dispatched"]
+                },
+                "updated_at": "$$NOW",
+                "events": appended_events(event("$$NOW", LET_GO, detail)),
+            }
+        },
+        {"$unset": ["claim"]},
     ]
 
 

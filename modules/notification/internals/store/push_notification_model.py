@@ -64,6 +64,7 @@ class DeviceRecordModel(_Part):
     message_id: str | None
     last_attempt_at: datetime
     not_before: datetime | None
+    unreached_since: datetime | None = None
 
 
 class EventModel(_Part):

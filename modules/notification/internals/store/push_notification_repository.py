@@ -146,6 +146,21 @@ class PushNotificationRepository(Repository):
         }
         await self._collection.update_one({"_id": row_id, "claim.id": claim_id}, change)
 
+    async def let_go(self, row_ids: Sequence[ObjectId], *, claim_id: str, seconds: float, reason: str) -> int:
+        """Take rows held under `claim_id` back to pending, due in `seconds`; returns how many were held.
+
+        No claim is lost by it, and what `at_most_once` had dispatched is handed on to the next claim.
+        """
+        held = {
+            "_id": {"$in": list(row_ids)},
+            "claim.id": claim_id,
+            "status": Status.PROCESSING.value,
+        }
+        update = claims.letting_go(seconds=seconds, reason=reason)
+        async with database_errors():
+            result = await self._collection.update_many(held, update, hint=_BY_ID)
+        return result.matched_count
+
     async def renew(self, row_ids: Sequence[ObjectId], *, claim_id: str, lease_seconds: float) -> int:
         """Extend the leases still held under `claim_id`; returns how many are."""
         held = {

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, ClassVar
 
 from pymongo.errors import DuplicateKeyError
@@ -74,6 +75,13 @@ class RateQuotaRepository(Repository):
         async with database_errors():
             document = await self._collection.find_one({"_id": app_id})
         return None if document is None else StoredRate(document["version"], _state_of(document))
+
+    async def pauses(self, app_ids: Collection[str], *, after: datetime) -> dict[str, datetime]:
+        """Until when each of these apps is paused; those whose pause is over at `after` are left out."""
+        wanted = {"_id": {"$in": list(app_ids)}, "paused_until": {"$gt": after}}
+        async with database_errors():
+            documents = await self._collection.find(wanted, {"paused_until": 1}).to_list()
+        return {document["_id"]: document["paused_until"] for document in documents}
 
     async def replace_if(self, app_id: str, state: RateState, *, version: int) -> bool:
         """Store `state` as `version` + 1; False and nothing written when `version` is not the stored one."""

@@ -1,0 +1,30 @@
+"""Why a message did not go out although nothing is wrong with it: decided here, before anything left."""
+
+from __future__ import annotations
+
+from modules.notification.types import Classification, Outcome
+
+
+def _deferral(code: str, reason: str, retry_after_seconds: float) -> Classification:
+    return Classification(
+        outcome=Outcome.THROTTLED,
+        code=code,
+        reason=reason,
+        retry_after_seconds=retry_after_seconds,
+        attempted=False,
+    )
+
+
+CLAIM_LOST = _deferral("CLAIM_LOST", "the claim ran out before there was room to send", 1.0)
+TOO_LATE = _deferral("expired", "expires_at passed before it went out", 0.0)
+STOPPED = _deferral("STOPPED", "what it belongs to was stopped", 0.0)
+RATE_WAIT = _deferral("RATE_WAIT", "the shared rate had no room for it yet", 0.0)
+RATE_UNKNOWN = _deferral("RATE_UNKNOWN", "the shared rate cannot be read now", 1.0)
+UNMARKED = _deferral("UNMARKED", "that it was about to go out could not be recorded", 1.0)
+UNSEEN = _deferral("UNSEEN", "whom it goes to cannot be looked up now", 1.0)
+# What was known of its target is too old to send by: looked at again, and never a result of the row's.
+STALE = _deferral("STALE", "what is known of the target is too old", 0.0)
+
+
+def paused(seconds: float) -> Classification:
+    return _deferral("PROVIDER_PAUSED", "the provider asked everyone to slow down", seconds)

@@ -1,0 +1,284 @@
+"""Sends rounds in portions, as permits come; what is known of their targets is looked at before each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+
+from bson import ObjectId
+
+from modules.application.errors import UnavailableError
+from modules.application.mongo_database import DatabaseClock
+from modules.application.run_all import run_all
+from modules.application.steady_clock import steady_seconds
+from modules.logger.logger_service import get_logger
+from modules.notification.internals.deferrals import CLAIM_LOST, RATE_WAIT, STALE, STOPPED, UNMARKED, UNSEEN
+from modules.notification.internals.lease import Lease
+from modules.notification.internals.outcome_recorder import OutcomeRecorder
+from modules.notification.internals.push_notification_writer import PushNotificationWriter, SettledRow
+from modules.notification.internals.row_outcome import Round, payload_of
+from modules.notification.internals.row_preparation import RowPreparation
+from modules.notification.internals.row_under_way import Part, Piece, RowUnderWay, portion_of, settled_row
+from modules.notification.internals.send_guard import (
+    LOOK_AGAIN_SECONDS,
+    DeliveryLane,
+    Line,
+    Page,
+    PortionGuard,
+    known_since,
+)
+from modules.notification.internals.store.push_notification_model import PushNotificationModel
+from modules.notification.types import (
+    ORDINARY_FLOW,
+    Classification,
+    DeliveryReport,
+    Priority,
+    Push,
+    PushTarget,
+    Status,
+)
+
+# Then what has no permit yet goes back: its claim is not for waiting.
+MOST_WAIT_SECONDS = 60.0
+WAIT_AGAIN_SECONDS = 1.0
+# So long ahead of its time does a row look for a version that knows its provider.
+OTHER_VERSION_SECONDS = 30.0
+_log = get_logger()
+
+
+class RowSending:
+    """Sends what was prepared and has its outcomes recorded. Lives on one event loop."""
+
+    def __init__(
+        self,
+        *,
+        writer: PushNotificationWriter,
+        clock: DatabaseClock,
+        preparation: RowPreparation,
+        recorder: OutcomeRecorder,
+        lanes: Mapping[Priority, DeliveryLane],
+    ) -> None:
+        self._writer = writer
+        self._clock = clock
+        self._preparation = preparation
+        self._recorder = recorder
+        self._lanes = lanes
+
+    async def send(self, rounds: Sequence[Round], page: Page) -> dict[ObjectId, DeliveryReport]:
+        """Make one attempt at every target; returns a report for each row that was still ours.
+
+        Apps, and what shares a rate, wait for their permits side by side.
+        """
+        lines: dict[Line, list[Part]] = {}
+        unknown: list[Round] = []
+        for round_ in rounds:
+            lane = self._lanes[round_.row.priority]
+            channel = lane.channels.get(round_.row.provider)
+            if channel is None:
+                unknown.append(round_)
+                continue
+            row = RowUnderWay(round_, known_at=page.known_at)
+            for app_id, targets in _by_app(round_.targets).items():
+                line = Line(lane, channel, app_id, _flow_of(round_))
+                lines.setdefault(line, []).append(Part(row, targets))
+                row.parts += 1
+        found = await run_all(
+            *(self._send_line(line, parts, page) for line, parts in lines.items()),
+            self.let_go(
+                [round_.row for round_ in unknown],
+                page.lease,
+                seconds=OTHER_VERSION_SECONDS,
+                reason="this version knows no such provider",
+            ),
+        )
+        return {row_id: report for reports in found for row_id, report in reports.items()}
+
+    async def _send_line(self, line: Line, waiting: list[Part], page: Page) -> dict[ObjectId, DeliveryReport]:
+        reports: dict[ObjectId, DeliveryReport] = {}
+        give_up_at = steady_seconds() + MOST_WAIT_SECONDS
+        while waiting:
+            leave = await self._leave(line, waiting, page, give_up_at)
+            if isinstance(leave, Classification):
+                for part in waiting:
+                    part.row.put_off(part.take(len(part.targets)), leave)
+            elif leave:
+                await self._send_portion(line, portion_of(waiting, leave), page)
+            done = [part.row for part in waiting if not part.targets]
+            waiting = [part for part in waiting if part.targets]
+            for row in done:
+                row.parts -= 1
+            finished = [row for row in done if row.parts == 0]
+            if finished:
+                reports |= await self._finish(line, finished, page)
+        return reports
+
+    async def _leave(
+        self, line: Line, waiting: Sequence[Part], page: Page, give_up_at: float
+    ) -> int | Classification:
+        """How many messages may go out now, 0 for none yet, or why none will."""
+        if not page.lease.held():
+            return CLAIM_LOST
+        if page.stop is not None and page.stop.is_set():
+            return STOPPED
+        if steady_seconds() >= give_up_at:
+            return RATE_WAIT
+        wanted = sum(len(part.targets) for part in waiting)
+        leave = await line.lane.permits.leave(line.app_id, flow=line.flow, wanted=wanted)
+        if leave == 0 and page.stop is not None:
+            # Not knowing stops nothing here: it is looked at again before anything goes out.
+            with suppress(UnavailableError):
+                await page.stop.look()
+        return leave
+
+    async def _send_portion(self, line: Line, portion: list[Piece], page: Page) -> None:
+        """Send to these targets; puts back those that could not go out in time."""
+        permits = sum(len(targets) for _, targets in portion)
+        portion = await self._marked(portion)
+        portion = await self._looked_again(portion, page)
+        pushes, portion = _pushes_of(portion, line.flow, await self._clock.now())
+        known_at = min((part.row.known_at for part, _ in portion), default=page.known_at)
+        guard = PortionGuard(line, page, known_at, self._clock)
+        sent = await line.channel.send_each(pushes, guard=guard)
+        page.tally.count(sent)
+        used = 0
+        for (part, targets), answer in zip(portion, sent, strict=True):
+            stale = []
+            for target, result in zip(targets, answer.results, strict=True):
+                if result.classification is STALE:
+                    stale.append(target)
+                else:
+                    part.row.add(target, result)
+                used += result.classification.attempted
+            part.targets = stale + part.targets
+        line.lane.permits.give_back(line.app_id, flow=line.flow, count=permits - used)
+
+    async def _marked(self, portion: list[Piece]) -> list[Piece]:
+        """Note whom messages are about to be handed over for, where they must never go out twice."""
+        if not any(part.row.is_marked for part, _ in portion):
+            return portion
+        marks = await run_all(*(self._mark(part.row, targets) for part, targets in portion))
+        return [piece for piece, marked in zip(portion, marks, strict=True) if marked]
+
+    async def _mark(self, row: RowUnderWay, targets: list[PushTarget]) -> bool:
+        if not row.is_marked:
+            return True
+        notification_id = str(row.round.row.id)
+        try:
+            if await self._writer.mark_dispatched(row.round.row, [each.device_id for each in targets]):
+                return True
+        except UnavailableError as error:
+            _log.warning(
+                "delivery put off", action="push.put_off", notification_id=notification_id, code=error.code
+            )
+            row.put_off(targets, UNMARKED)
+            return False
+        # Another worker may own the row by now; sending here as well would be a second message.
+        _log.warning("claim lost before sending", action="push.claim_lost", notification_id=notification_id)
+        row.is_lost = True
+        return False
+
+    async def _looked_again(self, portion: list[Piece], page: Page) -> list[Piece]:
+        """Leave out what is not so any more: devices that went, what has expired, what nobody wants now."""
+        oldest = steady_seconds() - LOOK_AGAIN_SECONDS
+        rows = {id(part.row): part.row for part, _ in portion if part.row.known_at < oldest}
+        if not rows:
+            return portion
+        asked = steady_seconds()
+        try:
+            if page.stop is not None:
+                await page.stop.look()
+            steps = await self._preparation.next_steps([row.round.row for row in rows.values()])
+        except UnavailableError:
+            for part, targets in portion:
+                part.row.put_off(targets, UNSEEN)
+            return []
+        rounds = {round_.row.id: round_ for round_ in steps.rounds}
+        endings = {settled.row.id: settled for settled in steps.settled}
+        known_at = known_since(asked)
+        for row in rows.values():
+            row.look(rounds.get(row.round.row.id), endings.get(row.round.row.id))
+            row.known_at = known_at
+        left = [
+            (part, [target for target in targets if part.row.is_reachable(target)])
+            for part, targets in portion
+        ]
+        for part, _ in portion:
+            part.targets = [target for target in part.targets if part.row.is_reachable(target)]
+        return [piece for piece in left if piece[1]]
+
+    async def _finish(
+        self, line: Line, rows: Sequence[RowUnderWay], page: Page
+    ) -> dict[ObjectId, DeliveryReport]:
+        """Record what became of rows that nothing is left to send of."""
+        now = await self._clock.now()
+        settled: list[SettledRow] = []
+        going_back: list[PushNotificationModel] = []
+        for row in rows:
+            if row.results and not row.may_go_back():
+                settled.append(settled_row(row, line.lane.fold, now))
+            elif not row.results and row.ending is not None:
+                settled.append(row.ending)
+            elif not row.is_lost:
+                going_back.append(row.round.row)
+        recorded, back = await run_all(
+            self._recorder.record(settled, page.lease),
+            self.let_go(
+                going_back, page.lease, seconds=WAIT_AGAIN_SECONDS, reason="there was no room to send it"
+            ),
+        )
+        return recorded | back
+
+    async def let_go(
+        self, rows: Sequence[PushNotificationModel], lease: Lease, *, seconds: float, reason: str
+    ) -> dict[ObjectId, DeliveryReport]:
+        """Give rows back as they were, for another time or another process; `reason` is for its timeline.
+
+        What MongoDB does not take now comes back when its lease ends.
+        """
+        if not rows:
+            return {}
+        ids = [row.id for row in rows]
+        try:
+            with lease.ending(ids):
+                await self._writer.let_go(rows, seconds=seconds, reason=reason)
+        except UnavailableError as error:
+            _log.warning("claims not given back", action="push.not_let_go", rows=len(rows), code=error.code)
+            return {}
+        return {
+            row_id: DeliveryReport(
+                notification_id=str(row_id),
+                status=Status.PENDING,
+                note="let_go",
+                retry_in_seconds=seconds,
+            )
+            for row_id in ids
+        }
+
+
+def _pushes_of(portion: Sequence[Piece], flow: str, now: datetime) -> tuple[list[Push], list[Piece]]:
+    """What goes out now, and the pieces it is for: a row of which nothing can be made fails by itself."""
+    pushes: list[Push] = []
+    pieces: list[Piece] = []
+    for part, targets in portion:
+        try:
+            payload = payload_of(part.row.round.row, now)
+        except Exception as error:  # noqa: BLE001 - recorded on the row; its text can hold content
+            part.row.fail(error)
+            part.targets = []
+        else:
+            pushes.append(Push(targets=targets, payload=payload, flow=flow))
+            pieces.append((part, targets))
+    return pushes, pieces
+
+
+def _by_app(targets: Sequence[PushTarget]) -> dict[str, list[PushTarget]]:
+    by_app: dict[str, list[PushTarget]] = {}
+    for target in targets:
+        by_app.setdefault(target.app_id, []).append(target)
+    return by_app
+
+
+def _flow_of(round_: Round) -> str:
+    campaign = round_.row.campaign
+    return ORDINARY_FLOW if campaign is None else f"campaign/{campaign.id}"

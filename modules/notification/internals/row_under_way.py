@@ -1,0 +1,113 @@
+"""One row on its way: whom messages still have to go to, what came of the others, what is left to record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from modules.notification.internals.deferrals import RATE_WAIT, STOPPED
+from modules.notification.internals.fcm_params import MAX_TARGETS
+from modules.notification.internals.push_notification_writer import SettledRow
+from modules.notification.internals.row_outcome import Round, failed, settled_by
+from modules.notification.internals.settlement import Fold
+from modules.notification.types import Classification, OutcomePolicy, PushTarget, SendPushResult, TargetResult
+
+_WAITS = frozenset({id(RATE_WAIT), id(STOPPED)})
+
+
+@dataclass(slots=True, eq=False)
+class RowUnderWay:
+    """A row whose messages are going out: `parts` of it are still waiting, `results` are in.
+
+    `known_at` is steady time: how fresh what is known of its targets is.
+    """
+
+    round: Round
+    known_at: float
+    parts: int = 0
+    results: list[tuple[PushTarget, TargetResult]] = field(default_factory=list)
+    # Why nobody is left to be sent to, as found on a second look.
+    ending: SettledRow | None = None
+    is_lost: bool = False
+    _reachable: frozenset[tuple[str, str]] | None = None
+
+    def add(self, target: PushTarget, result: TargetResult) -> None:
+        self.results.append((target, result))
+
+    def put_off(self, targets: Sequence[PushTarget], why: Classification) -> None:
+        for target in targets:
+            self.add(target, TargetResult(device_id=target.device_id, classification=why))
+
+    def look(self, now: Round | None, ending: SettledRow | None) -> None:
+        """Take over what a second look found: the round as it would be now, or why there is none."""
+        self.ending = ending
+        if now is None:
+            self._reachable = frozenset()
+            self.round = replace(self.round, active_ids=frozenset())
+            return
+        self._reachable = frozenset((each.device_id, each.address) for each in now.targets)
+        devices = {**self.round.devices, **now.devices}
+        self.round = replace(self.round, devices=devices, active_ids=now.active_ids)
+
+    def fail(self, error: Exception) -> None:
+        """Nothing can be made of it that could be sent."""
+        self.look(None, failed(self.round.row, self.round.progress, error))
+
+    def is_reachable(self, target: PushTarget) -> bool:
+        """Whether the last look found the target; everything is before there was one."""
+        return self._reachable is None or (target.device_id, target.address) in self._reachable
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether its claim says whom messages may have gone out to: only an outcome takes that back."""
+        return self.round.row.outcome_policy is OutcomePolicy.AT_MOST_ONCE
+
+    def may_go_back(self) -> bool:
+        """Whether nothing at all came of it, so that it can be given back as it was."""
+        waits = all(id(result.classification) in _WAITS for _, result in self.results)
+        return waits and not self.is_marked
+
+
+@dataclass(slots=True, eq=False)
+class Part:
+    """The targets of one row in one app that no message went out to yet."""
+
+    row: RowUnderWay
+    targets: list[PushTarget]
+
+    def take(self, most: int) -> list[PushTarget]:
+        taken, self.targets = self.targets[:most], self.targets[most:]
+        return taken
+
+
+# What of a part goes out now.
+Piece = tuple[Part, list[PushTarget]]
+
+
+def portion_of(waiting: Sequence[Part], most: int) -> list[Piece]:
+    """The first `most` targets that wait, taken out of their parts; 1 to 500 of one row at a time."""
+    portion: list[Piece] = []
+    for part in waiting:
+        while most and part.targets:
+            taken = part.take(min(most, MAX_TARGETS))
+            portion.append((part, taken))
+            most -= len(taken)
+    return portion
+
+
+def settled_row(row: RowUnderWay, fold: Fold, now: datetime) -> SettledRow:
+    targets, results = zip(*row.results, strict=True)
+    round_ = replace(row.round, targets=targets)
+    sent = SendPushResult(results=results)
+    try:
+        settlement = fold.settle(
+            round_.progress,
+            results,
+            apps={target.device_id: target.app_id for target in targets},
+            active_ids=round_.active_ids,
+            now=now,
+        )
+        return settled_by(round_, sent, settlement)
+    except Exception as error:  # noqa: BLE001 - recorded on the row; its text can hold content
+        return failed(round_.row, round_.progress, error)

@@ -1,0 +1,244 @@
+"""What waits for its permit: a row is looked at again before each message goes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from modules.device_token.device_token_service import DeviceTokenService
+from modules.local_stack.local_stack_service import LocalStack
+from modules.notification.internals.send_guard import SendingStop
+from modules.notification.notification_service import NotificationService
+from modules.notification.types import DeliveryReport, OutcomePolicy, Status
+from modules.preference.preference_service import PreferenceService
+from tests.support.push_service import PushService, push_service
+from tests.support.servers import eventually
+
+# One message goes out at once, then one in 0.7 s: a tenth is kept for immediate ones.
+SLOW = {"RATE_QUOTA_PER_MINUTE": "90", "RATE_RAMP_SECONDS": "0"}
+ROWS = 6
+
+
+@pytest.fixture
+def slow(stack: LocalStack, database_name: str) -> Iterator[PushService]:
+    with push_service(stack, database_name, **SLOW) as service:
+        yield service
+
+
+@pytest.fixture
+def beside() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor() as pool:
+        yield pool
+
+
+def accounts(service: PushService) -> list[str]:
+    """Accounts with a device each, and who they are."""
+    names = [f"account-{number}" for number in range(ROWS)]
+    for name in names:
+        service.register(account_id=name)
+    return names
+
+
+def begun(
+    service: PushService, beside: ThreadPoolExecutor, ids: list[str], *, sent: int = 1
+) -> Future[list[DeliveryReport]]:
+    """A delivery of which so many messages are out, while the others wait for their permit."""
+    reports = beside.submit(service.deliver, *ids)
+    eventually(lambda: len(service.accepted()) >= sent)
+    return reports
+
+
+def late(service: PushService, left_at: datetime) -> list[str]:
+    """What went out more than a second after `left_at`."""
+    moment = left_at + timedelta(seconds=1)
+    return [entry["target"] for entry in service.accepted() if datetime.fromisoformat(entry["at"]) > moment]
+
+
+def test_a_page_goes_out_however_slow_the_rate(slow: PushService, beside: ThreadPoolExecutor) -> None:
+    ids = [slow.send(account_id=name) for name in accounts(slow)]
+    begun(slow, beside, ids)
+    first = slow.stored(ids[0])
+    eventually(lambda: slow.stored(ids[0])["status"] == "sent")
+    assert {slow.stored(each)["status"] for each in ids[2:]} == {"processing"}, "recorded as it goes"
+    eventually(lambda: all(slow.stored(each)["status"] == "sent" for each in ids))
+    assert len(slow.accepted()) == ROWS
+    assert first["fence"] == 1
+
+
+def test_devices_that_moved_to_another_account_get_nothing_of_the_first(
+    slow: PushService, beside: ThreadPoolExecutor
+) -> None:
+    names = accounts(slow)
+    ids = [slow.send(account_id=name) for name in names]
+    reports = begun(slow, beside, ids)
+    for device in [device for name in names for device in slow.devices(name).values()]:
+        DeviceTokenService.register_device(
+            account_id="someone-else", platform=device.platform, kind=device.kind, address=device.address
+        )
+    left_at = datetime.now(UTC)
+    ended = reports.result()
+    assert late(slow, left_at) == []
+    assert ended[-1].status is Status.FAILED
+    assert ended[-1].note == "no_active_devices"
+
+
+def test_who_logged_out_or_opted_out_meanwhile_gets_nothing(
+    slow: PushService, beside: ThreadPoolExecutor
+) -> None:
+    names = accounts(slow)
+    ids = [slow.send(account_id=name, category="offers") for name in names]
+    reports = begun(slow, beside, ids)
+    for name in names[::2]:
+        for device in slow.devices(name).values():
+            DeviceTokenService.deactivate_device(account_id=name, device_id=device.id)
+    for name in names[1::2]:
+        PreferenceService.set_preference(account_id=name, category="offers", allowed=False)
+    left_at = datetime.now(UTC)
+    ended = reports.result()
+    assert late(slow, left_at) == []
+    assert {report.note for report in ended[-2:]} == {"no_active_devices", "preference_opted_out"}
+
+
+def test_nothing_goes_out_past_its_expiry(slow: PushService, beside: ThreadPoolExecutor) -> None:
+    expires_at = datetime.now(UTC) + timedelta(seconds=2.5)
+    ids = [slow.send(account_id=name, expires_at=expires_at) for name in accounts(slow)]
+    ended = begun(slow, beside, ids).result()
+    assert ended[0].status is Status.SENT
+    assert ended[-1].status is Status.EXPIRED
+    assert slow.stored(ids[-1])["error_type"] == "expired"
+    for entry in slow.accepted():
+        assert datetime.fromisoformat(entry["at"]) <= expires_at
+
+
+def test_only_what_is_about_to_go_is_marked_as_perhaps_sent(
+    slow: PushService, beside: ThreadPoolExecutor
+) -> None:
+    ids = [slow.send(account_id=name, outcome_policy=OutcomePolicy.AT_MOST_ONCE) for name in accounts(slow)]
+    reports = begun(slow, beside, ids)
+    assert slow.stored(ids[-1])["claim"]["dispatched"] == []
+    assert {report.status for report in reports.result()} == {Status.SENT}
+    assert len(slow.accepted()) == ROWS
+
+
+class Switch(SendingStop):
+    """A wish that a test takes back, known at once or only by looking."""
+
+    def __init__(self, *, is_told: bool) -> None:
+        self.is_told = is_told
+        self.stopped = self._known = False
+
+    def is_set(self) -> bool:
+        return self._known or (self.is_told and self.stopped)
+
+    async def look(self) -> bool:
+        self._known = self._known or self.stopped
+        return self._known
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_what_is_stopped_goes_back_as_it_was(
+    slow: PushService, beside: ThreadPoolExecutor, is_told: bool
+) -> None:
+    ids = [slow.send(account_id=name) for name in accounts(slow)]
+    stop = Switch(is_told=is_told)
+    reports = beside.submit(
+        slow.loop_thread.run, NotificationService._on_core(lambda core: core.delivery.deliver(ids, stop=stop))
+    )
+    eventually(lambda: len(slow.accepted()) >= 1)
+    stop.stopped = True
+    stopped_at = datetime.now(UTC)
+    assert reports.result()[-1].status is Status.PENDING
+    assert late(slow, stopped_at) == []
+    row = slow.stored(ids[-1])
+    assert (row["status"], row["devices"], row["lost_claims"]) == ("pending", [], 0)
+    assert "claim" not in row
+
+
+def test_a_slow_provider_is_not_sent_what_has_become_old(
+    stack: LocalStack, database_name: str, beside: ThreadPoolExecutor
+) -> None:
+    """Two at a time, each answered after a second: the last would go out on what was known at the first."""
+    over = {"FCM_MAX_CONCURRENT_REQUESTS": "2"}
+    with push_service(stack, database_name, **over) as service:
+        names = [f"account-{number}" for number in range(ROWS)]
+        for name in names:
+            service.register("ok+delay=1000", account_id=name)
+        ids = [service.send(account_id=name) for name in names]
+        reports = begun(service, beside, ids)
+        for name in names:
+            for device in service.devices(name).values():
+                DeviceTokenService.deactivate_device(account_id=name, device_id=device.id)
+        left_at = datetime.now(UTC)
+        ended = reports.result()
+        assert late(service, left_at) == []
+        assert ended[-1].note == "no_active_devices"
+
+
+def test_a_pause_that_another_process_keeps_is_kept_by_the_first_send_of_a_quiet_one(
+    stack: LocalStack, database_name: str
+) -> None:
+    with push_service(stack, database_name) as service:
+        service.register()
+        now = datetime.now(UTC)
+        service.rows.database["provider_rates"].insert_one(
+            {
+                "_id": "default",
+                "version": 1,
+                "refilled_at": now,
+                "free": 10.0,
+                "reserve": 10.0,
+                "flows": [],
+                "ramp_started_at": now,
+                "busy_at": now,
+                "trickle_until": now,
+                "paused_until": now + timedelta(seconds=50),
+                "pause_code": "QUOTA_EXCEEDED",
+            }
+        )
+        notification_id = service.send(immediate=True)
+        row = service.stored(notification_id)
+        assert service.accepted() == []
+        assert (row["status"], row["retry_count"], row["error_type"]) == ("pending", 0, "PROVIDER_PAUSED")
+        assert row["next_retry_at"] > now + timedelta(seconds=40)
+
+
+@pytest.mark.parametrize("immediate", [True, False])
+def test_what_never_reached_the_provider_costs_no_retry(
+    stack: LocalStack, database_name: str, immediate: bool
+) -> None:
+    over = {"FCM_ENDPOINT": "https://127.0.0.1:9", "DELIVERY_BREAKER_FAILURE_THRESHOLD": "1000"}
+    with push_service(stack, database_name, **over) as service:
+        service.register()
+        notification_id = service.send(immediate=immediate)
+        for _ in range(8):
+            (report,) = service.deliver(notification_id)
+            assert report.status is Status.PENDING
+            service.make_due(notification_id)
+        row = service.stored(notification_id)
+        assert (row["retry_count"], row["error_type"]) == (0, "CONNECT_FAILED")
+
+
+def test_patience_with_a_provider_that_is_never_reached_ends_with_a_reason(
+    stack: LocalStack, database_name: str
+) -> None:
+    over = {
+        "FCM_ENDPOINT": "https://127.0.0.1:9",
+        "DELIVERY_PATIENCE_IMMEDIATE_SECONDS": "0.2",
+        "DELIVERY_BREAKER_FAILURE_THRESHOLD": "1000",
+    }
+    with push_service(stack, database_name, **over) as service:
+        service.register()
+        urgent, normal = service.send(immediate=True), service.send()
+
+        def given_up() -> bool:
+            (report,) = service.deliver(urgent)
+            if report.status is Status.PENDING:
+                service.make_due(urgent)
+            return report.status is Status.FAILED
+
+        eventually(given_up)
+        assert "not reached" in str(service.stored(urgent)["error_message"])
+        assert service.deliver(normal)[0].status is Status.PENDING
