@@ -26,7 +26,9 @@ def impatient(opened: Open) -> Iterator[Service]:
 
 
 def begin(service: Service, *notification_ids: str) -> Future[list[DeliveryReport]]:
-    """Deliver in a thread; returns when the provider has the rows' messages, or they wait for it."""
+    """Deliver in a thread; returns when the provider has taken a message for each row, and not answered."""
+    push = service.room.push
+    before = len(push.accepted())
     outcome: Future[list[DeliveryReport]] = Future()
 
     def deliver() -> None:
@@ -36,7 +38,7 @@ def begin(service: Service, *notification_ids: str) -> Future[list[DeliveryRepor
             outcome.set_exception(error)
 
     threading.Thread(target=deliver, daemon=True).start()
-    eventually(lambda: service.room.rows.count_documents({"status": "processing"}) == len(notification_ids))
+    eventually(lambda: len(push.accepted()) == before + len(notification_ids))
     return outcome
 
 
