@@ -7,12 +7,13 @@ import time
 
 from modules.account.types import account_id_problems
 from modules.notification.internals.param_rules import ProblemList
+from modules.notification.internals.row_outcome import FRESH_SECONDS
 from modules.notification.internals.store.push_notification_erasure import PushNotificationErasure
 from modules.notification.types import NotificationErasure
 
 LOOK_AGAIN_SECONDS = 0.1
-# A delivery looks again at whom it may send to when what it knows is older; its claim is gone as well.
-HEEDED_SECONDS = 2.0
+# When what a delivery knows is older than that, it looks again at whom it may send to, and finds nobody.
+HEEDED_SECONDS = 2 * FRESH_SECONDS
 
 
 class AccountErasure:

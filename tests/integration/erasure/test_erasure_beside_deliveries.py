@@ -42,7 +42,7 @@ def begin(service: Service, *notification_ids: str) -> Future[list[DeliveryRepor
     return outcome
 
 
-def content_of(service: Service, row: dict[str, Any]) -> list[object]:
+def content_of(row: dict[str, Any]) -> list[object]:
     names = ("title", "body", "data", "device_tokens_used", "invalid_tokens", "provider_message_ids")
     return [row[name] for name in names]
 
@@ -59,7 +59,7 @@ def test_a_delivery_held_between_send_and_write_brings_nothing_back(impatient: S
     [told] = delivery.result(timeout=30)
     row = impatient.room.push.stored(notification_id)
     assert (row["status"], row["error_type"], told.note) == ("failed", "account_erased", "account_erased")
-    assert content_of(impatient, row) == EMPTY
+    assert content_of(row) == EMPTY
     left = impatient.everything()
     assert "A secret" not in left
     assert device.address not in left
@@ -75,7 +75,7 @@ def test_a_delivery_that_ends_in_time_writes_its_outcome_first(service: Service)
     assert delivery.result(timeout=30)[0].accepted == 1
     row = service.room.push.stored(notification_id)
     assert row["status"] == "sent"
-    assert content_of(service, row) == EMPTY
+    assert content_of(row) == EMPTY
 
 
 def test_a_row_whose_worker_is_gone_ends_too(impatient: Service) -> None:
@@ -108,25 +108,27 @@ def test_a_row_whose_worker_is_gone_ends_too(impatient: Service) -> None:
     )
     assert impatient.forget().interrupted == 1
     row = push.stored(notification_id)
-    assert (row["status"], content_of(impatient, row)) == ("sent", EMPTY)
+    assert (row["status"], content_of(row)) == ("sent", EMPTY)
 
 
-def test_nothing_goes_out_after_a_person_was_forgotten(service: Service) -> None:
-    push = service.room.push
-    for _ in range(40):
-        push.register("ok+delay=200", PERSON)
-    rows = [push.send(account_id=PERSON) for _ in range(20)]
-    with ThreadPoolExecutor(4) as pool:
-        deliveries = [pool.submit(push.deliver, *rows[start : start + 5]) for start in range(0, 20, 5)]
-        eventually(lambda: len(push.accepted()) > 10)
-        report = service.forget()
-        told = len(push.accepted())
-        for delivery in deliveries:
-            delivery.result(timeout=60)
-        push.deliver(*rows)
-    assert len(push.accepted()) == told
-    assert report.erased["push_notifications"] == 20
-    assert all(content_of(service, row) == EMPTY for row in service.rows())
+@pytest.mark.parametrize("lease_seconds", ["30", "0.3"])
+def test_nothing_goes_out_after_a_person_was_forgotten(opened: Open, lease_seconds: str) -> None:
+    with opened(DELIVERY_LEASE_SECONDS=lease_seconds) as service:
+        push = service.room.push
+        for _ in range(40):
+            push.register("ok+delay=200", PERSON)
+        rows = [push.send(account_id=PERSON) for _ in range(40)]
+        with ThreadPoolExecutor(4) as pool:
+            deliveries = [pool.submit(push.deliver, *rows[start : start + 10]) for start in range(0, 40, 10)]
+            eventually(lambda: len(push.accepted()) > 10)
+            report = service.forget()
+            told = len(push.accepted())
+            for delivery in deliveries:
+                delivery.result(timeout=60)
+            push.deliver(*rows)
+        assert len(push.accepted()) == told
+        assert report.erased["push_notifications"] == 40
+        assert all(content_of(row) == EMPTY for row in service.rows())
 
 
 def test_a_campaign_beside_it_loses_nobody_else(service: Service) -> None:

@@ -7,8 +7,11 @@ from collections import Counter
 import pytest
 
 from modules.device_token.types import DeviceState, TargetKind
+from modules.local_stack.local_stack_service import LocalStack
+from modules.notification.audience_types import AccountList
 from modules.notification.types import Outcome, Status
 from tests.integration.device_token.device_documents import make_device
+from tests.support.campaigns import campaign_room
 from tests.support.push_service import ACCOUNT, PushService
 
 MANY = 520
@@ -42,6 +45,20 @@ def test_all_of_five_hundred_and_twenty_devices_are_told(service: PushService, r
     outcomes = Counter(device.outcome for device in service.read(notification_id).devices)
     assert outcomes == {Outcome.ACCEPTED: MANY}
     assert f"{MANY} device(s) accepted" in document["events"][-1]["detail"]
+
+
+def test_a_campaign_and_its_dry_run_count_all_of_them(stack: LocalStack, database_name: str) -> None:
+    with campaign_room(stack, database_name) as room:
+        addresses = store_devices(room.push, MANY)
+        audience = AccountList(account_ids=[ACCOUNT])
+        plan = room.plan(room.send(audience, key="dry", dry_run=True)).plan
+        assert plan is not None
+        assert (plan.accounts, plan.devices, plan.platforms) == (1, MANY, {"android": MANY})
+        campaign_id = room.send(audience)
+        report = room.deliver(campaign_id, 0, 1)
+        assert (report.counts, report.attempts, report.errors) == ({"sent": 1}, MANY, 0)
+        told = Counter(entry["target"] for entry in room.push.accepted())
+        assert told == dict.fromkeys(addresses, 1)
 
 
 def test_five_hundred_and_twenty_dead_devices_leave_and_are_named(service: PushService) -> None:
