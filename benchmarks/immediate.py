@@ -71,10 +71,10 @@ def provider_call(application: Application, open_resources: ExitStack) -> Call:
     loop_thread = application.loop_thread
     app = loop_thread.run(opened())
     open_resources.callback(lambda: loop_thread.run(app.close()))
-    access = loop_thread.run(app.access())
+    loop_thread.run(app.access())
 
     def call() -> None:
-        answer = loop_thread.run(app.post(BODY, access))
+        answer = loop_thread.run(app.post(BODY))
         assert getattr(answer, "status", None) == 200, answer
 
     return call

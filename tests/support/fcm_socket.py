@@ -151,6 +151,7 @@ class _Connection(asyncio.Protocol):
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
         self.open_streams: dict[int, tuple[dict[str, str], bytearray]] = {}
         self.flooded: set[int] = set()
+        self._unsent: dict[int, bytes] = {}
         self._said_goodbye = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -199,9 +200,28 @@ class _Connection(asyncio.Protocol):
         elif isinstance(event, h2.events.StreamReset):
             self.open_streams.pop(event.stream_id, None)
             self.flooded.discard(event.stream_id)
+            self._unsent.pop(event.stream_id, None)
             self._server.note_reset()
 
+    def stream(self, stream_id: int, body: bytes) -> None:
+        """Send a body as fast as the client's windows take it."""
+        self._unsent[stream_id] = body
+        self.pump_floods()
+
+    def _send_more(self, stream_id: int) -> None:
+        unsent = self._unsent.pop(stream_id)
+        while unsent:
+            window = self.h2.local_flow_control_window(stream_id)
+            size = min(len(unsent), window, self.h2.max_outbound_frame_size)
+            if size == 0:
+                self._unsent[stream_id] = unsent
+                return
+            self.h2.send_data(stream_id, unsent[:size], end_stream=size == len(unsent))
+            unsent = unsent[size:]
+
     def pump_floods(self) -> None:
+        for stream_id in list(self._unsent):
+            self._send_more(stream_id)
         for stream_id in list(self.flooded):
             window = self.h2.local_flow_control_window(stream_id)
             while window > 0:

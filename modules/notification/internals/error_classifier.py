@@ -20,6 +20,7 @@ from modules.notification.internals.channels.fcm.error_table import (
     SUCCESS_WITHOUT_NAME,
     UNKNOWN_CODE,
     Meaning,
+    may_mean,
 )
 from modules.notification.internals.channels.fcm.retry_after import parse_http_date, parse_retry_after
 from modules.notification.types import Classification, Outcome, ThrottleScope
@@ -102,16 +103,21 @@ class ErrorClassifier:
         )
 
     def _look_up(self, status: int, error: ErrorBody) -> tuple[str, Meaning]:
-        if error.fcm_code:
-            meaning = FCM_CODES.get(error.fcm_code)
-            if meaning is not None and meaning.only_with in (None, status):
-                return error.fcm_code, meaning
-            return self._unknown(error.fcm_code, status)
-        if error.status in GOOGLE_STATUSES:
-            return error.status, GOOGLE_STATUSES[error.status]
+        """What the body says, where the status allows it; else what the status says."""
+        code, meaning = self._named(status, error)
+        if meaning is not None and may_mean(status, meaning.outcome):
+            return code, meaning
         if status in HTTP_STATUSES:
             return f"HTTP_{status}", HTTP_STATUSES[status]
         return self._unknown(error.status or f"HTTP_{status}", status)
+
+    def _named(self, status: int, error: ErrorBody) -> tuple[str, Meaning | None]:
+        if not error.fcm_code:
+            return error.status, GOOGLE_STATUSES.get(error.status)
+        meaning = FCM_CODES.get(error.fcm_code)
+        if meaning is not None and meaning.only_with in (None, status):
+            return error.fcm_code, meaning
+        return self._unknown(error.fcm_code, status)
 
     def _unknown(self, code: str, status: int) -> tuple[str, Meaning]:
         safe_code = code if _CODE.fullmatch(code) else "UNREADABLE"

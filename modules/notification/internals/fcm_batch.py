@@ -10,7 +10,6 @@ from typing import Any
 from modules.application.errors import ServiceError
 from modules.logger.logger_service import get_logger
 from modules.notification.errors import ProviderUnavailableError
-from modules.notification.internals.channels.fcm.access_token_source import Access
 from modules.notification.internals.channels.fcm.answer import FailureKind, FcmAnswer, SendFailure
 from modules.notification.internals.channels.fcm.fcm_app import FcmApp
 from modules.notification.internals.channels.fcm.message_encoder import EncodedMessage
@@ -41,7 +40,7 @@ class FCMBatch:
 
     async def send(self, app: FcmApp) -> None:
         try:
-            access = await app.access()
+            await app.access()
         except ServiceError as error:
             self._fail_all(app, error)
             return
@@ -49,7 +48,7 @@ class FCMBatch:
 
         async def drain() -> None:
             for letter in waiting:
-                await self._send_one(letter, app, access)
+                await self._send_one(letter, app)
 
         await together([drain() for _ in range(min(len(self._letters), app.max_concurrent_requests))])
 
@@ -68,7 +67,7 @@ class FCMBatch:
             else:
                 letter.result = TargetResult(device_id=letter.target.device_id, classification=refused)
 
-    async def _send_one(self, letter: Letter, app: FcmApp, access: Access) -> None:
+    async def _send_one(self, letter: Letter, app: FcmApp) -> None:
         message = self._ended or letter.message
         if isinstance(message, SendFailure):
             self._classified(letter, message)
@@ -87,7 +86,7 @@ class FCMBatch:
             admitted = True
             return True
 
-        answer = await _attempt(letter, message, app, access, may_send)
+        answer = await _attempt(letter, message, app, may_send)
         if admitted:
             self._answer(letter, answer)
         elif letter.result is None:
@@ -116,12 +115,12 @@ class FCMBatch:
 
 
 async def _attempt(
-    letter: Letter, message: EncodedMessage, app: FcmApp, access: Access, may_send: Callable[[], bool]
+    letter: Letter, message: EncodedMessage, app: FcmApp, may_send: Callable[[], bool]
 ) -> FcmAnswer:
     try:
         notification_id = letter.push.payload.notification_id
         body = message.body_for(letter.target.kind, letter.target.address, notification_id)
-        return await app.post(body, access, may_send)
+        return await app.post(body, may_send)
     except ServiceError as error:
         return _no_access(app, error)
     except Exception as error:  # noqa: BLE001 - what the other targets were answered must not be lost

@@ -111,7 +111,8 @@ class FCMService:
         app = self._app(app_id)
         probe = messaging.Message(notification=messaging.Notification(title="check"), fid=ANY_TARGET)
         body = EncodedMessage(probe, validate_only=True).body_for(BroadcastKind.TOPIC, CHECK_TOPIC)
-        answer = await app.post(body, await app.access())
+        await app.access()
+        answer = await app.post(body)
         if accepted_message_id(answer) is not None:
             return
         try:

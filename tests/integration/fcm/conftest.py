@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,7 @@ import pytest_asyncio
 
 from modules.application.errors import ServiceError
 from modules.config.types import FcmSettings
-from modules.notification.internals.channels.fcm.access_token_source import AccessTokenSource
+from modules.notification.internals.channels.fcm.access_token_source import Access, AccessTokenSource
 from modules.notification.internals.channels.fcm.answer import FailureKind, FcmResponse, SendFailure
 from modules.notification.internals.channels.fcm.token_endpoint import TokenEndpoint
 from modules.notification.internals.channels.fcm.transport import FcmTransport
@@ -51,7 +52,16 @@ async def fail(source: AccessTokenSource) -> ServiceError:
 
 
 async def post(transport: FcmTransport) -> FcmResponse | SendFailure:
-    return await transport.post(project_id="demo-project", token="secret-token", body=BODY)
+    return await transport.post(body=BODY, access=granted())
+
+
+def granted(project_id: str = "demo-project", token: str = "secret-token") -> Callable[[], Awaitable[Access]]:
+    """An access that is at hand."""
+
+    async def access() -> Access:
+        return Access(project_id=project_id, token=token, renew_at=math.inf, unusable_at=math.inf)
+
+    return access
 
 
 def failure_kind(answer: FcmResponse | SendFailure) -> FailureKind:

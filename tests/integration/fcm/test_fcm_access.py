@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from pathlib import Path
 
 from modules.notification.types import Outcome
@@ -9,8 +11,8 @@ from tests.integration.fcm.conftest import MakeService, outcomes
 from tests.support.fcm_errors import fcm_error
 from tests.support.fcm_factories import make_payload, make_target, make_targets
 from tests.support.fcm_files import write_service_account
-from tests.support.fcm_socket import FcmSocket, Reaction, Received, accept, answering
-from tests.support.fcm_token_server import TokenServer, granting, refusing
+from tests.support.fcm_socket import Exchange, FcmSocket, Reaction, Received, accept, answering
+from tests.support.fcm_token_server import Posted, TokenServer, granting, refusing
 from tests.support.process_logs import capture_logs
 
 
@@ -127,3 +129,40 @@ async def test_warming_up_tells_of_a_refusal_and_goes_on(
     with capture_logs() as logs:
         await make_service().warm_up()
     assert [(entry["action"], entry["code"]) for entry in logs] == [("fcm.no_access", "fcm_token_refused")]
+
+
+async def test_tokens_that_live_for_a_second_carry_everything(
+    fcm: FcmSocket, make_service: MakeService, token_server: TokenServer
+) -> None:
+    """The server takes none after its end; the messages of one call take several lives."""
+    alive_until: dict[str, float] = {}
+
+    def grant(_: Posted) -> tuple[int, bytes]:
+        token = f"token-{len(token_server.posted)}"
+        alive_until[f"Bearer {token}"] = time.monotonic() + 1
+        return granting(token, expires_in=1)
+
+    def react(received: Received) -> Reaction:
+        if time.monotonic() >= alive_until[received.headers["authorization"]]:
+            return answering(401, fcm_error(401, "UNAUTHENTICATED"))
+        return lambda exchange: later(exchange, 0.1)
+
+    def later(exchange: Exchange, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(seconds, accept, exchange)
+
+    token_server.answer, fcm.react = grant, react
+    result = await make_service(max_concurrent_requests=2).send_push(make_targets(50), make_payload())
+    assert outcomes(result.results) == [Outcome.ACCEPTED] * 50
+    assert len(fcm.requests) == 50, "no token was refused"
+    assert len(token_server.posted) >= 3
+
+
+async def test_a_token_that_runs_out_on_its_way_costs_no_credential(
+    fcm: FcmSocket, make_service: MakeService, token_server: TokenServer
+) -> None:
+    token_server.answer = lambda _: granting(f"token-{len(token_server.posted)}", expires_in=0.001)
+    fcm.react = lambda _: answering(401, fcm_error(401, "UNAUTHENTICATED"))
+    result = await make_service().send_push(make_targets(3), make_payload())
+    assert outcomes(result.results) == [Outcome.THROTTLED] * 3
+    assert {each.classification.code for each in result.results} == {"TOKEN_RAN_OUT"}
+    assert all(each.classification.unreached for each in result.results)

@@ -22,7 +22,7 @@ from modules.notification.internals.channels.fcm.message_builder import build_me
 from modules.notification.internals.channels.fcm.message_encoder import ANY_TARGET, EncodedMessage
 from modules.notification.internals.channels.fcm.transport import FcmTransport
 from modules.notification.types import AndroidOptions, ApnsOptions, BroadcastKind, PushTarget, WebPushOptions
-from tests.integration.fcm.conftest import MakeService
+from tests.integration.fcm.conftest import MakeService, granted
 from tests.support.fcm_errors import bad_request, fcm_error, quota_failure
 from tests.support.fcm_factories import make_params, make_payload, make_targets
 from tests.support.fcm_files import PROJECT_ID, TlsFiles
@@ -72,7 +72,7 @@ async def send(fcm: FcmSocket, tls: TlsFiles, body: bytes) -> FcmResponse:
         max_concurrent_requests=1,
     )
     try:
-        answer = await transport.post(project_id=PROJECT_ID, token="token-1", body=body)
+        answer = await transport.post(body=body, access=granted(PROJECT_ID, "token-1"))
     finally:
         await transport.close()
     assert isinstance(answer, FcmResponse)

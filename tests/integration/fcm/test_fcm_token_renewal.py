@@ -170,3 +170,29 @@ async def test_a_refused_token_is_replaced_once_a_minute(
     assert third is not None
     assert third.token == "token-3"
     assert len(token_server.posted) == 3
+
+
+async def test_a_token_is_not_used_after_its_end_however_short_its_life(
+    make_source: MakeSource, token_server: TokenServer, clock: Clock
+) -> None:
+    numbered(token_server, expires_in=1)
+    source = make_source()
+    granted_at: dict[str, float] = {}
+    for _ in range(40):
+        access = await source.access()
+        assert clock.seconds - granted_at.setdefault(access.token, clock.seconds) < 1
+        clock.seconds += 0.1
+    assert len(token_server.posted) <= 9, "each serves for half of its life"
+
+
+async def test_a_token_that_ran_out_on_its_way_is_replaced_whenever_that_happens(
+    make_source: MakeSource, token_server: TokenServer, clock: Clock
+) -> None:
+    numbered(token_server, expires_in=1)
+    source = make_source()
+    for number in range(2, 5):
+        refused = await source.access()
+        clock.seconds += 1
+        replacement = await source.replacement(refused)
+        assert replacement is not None
+        assert replacement.token == f"token-{number}"

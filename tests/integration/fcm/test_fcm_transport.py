@@ -12,7 +12,7 @@ import pytest
 from modules.notification.errors import ProviderConfigurationError
 from modules.notification.internals.channels.fcm.answer import FailureKind, FcmResponse, SendFailure
 from modules.notification.internals.channels.fcm.transport import MAX_RESPONSE_BYTES
-from tests.integration.fcm.conftest import BODY, MakeTransport, failure_kind, post
+from tests.integration.fcm.conftest import BODY, MakeTransport, failure_kind, granted, post
 from tests.support.fcm_files import LOOPBACK, TlsFiles, write_tls_files
 from tests.support.fcm_socket import (
     ACCEPTED_NAME,
@@ -58,7 +58,7 @@ async def test_a_request_looks_like_one_of_firebase_admin(
 async def test_the_project_cannot_break_out_of_the_path(
     fcm: FcmSocket, make_transport: MakeTransport
 ) -> None:
-    await make_transport().post(project_id="a/b?c", token="t", body=BODY)
+    await make_transport().post(body=BODY, access=granted(project_id="a/b?c"))
     assert fcm.requests[0].path == "/v1/projects/a%2Fb%3Fc/messages:send"
 
 

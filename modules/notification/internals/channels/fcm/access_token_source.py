@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from modules.application.errors import ServiceError
+from modules.application.steady_clock import steady_seconds
 from modules.notification.errors import ProviderRefusedError, ProviderUnavailableError
 from modules.notification.internals.channels.fcm.service_account import ServiceAccount, load_service_account
 from modules.notification.internals.channels.fcm.token_endpoint import TokenEndpoint
@@ -16,7 +16,7 @@ from modules.notification.internals.channels.fcm.token_endpoint import TokenEndp
 # Google's tokens last an hour; they are renewed in the background while the old one still works.
 RENEW_BEFORE_SECONDS = 300.0
 UNUSABLE_BEFORE_SECONDS = 15.0
-MIN_LIFETIME_SECONDS = 60.0
+# For a server that does not say how long its tokens live, or says nonsense.
 DEFAULT_LIFETIME_SECONDS = 600.0
 # A server that fails is not asked more often, nor a token replaced whose successor was refused too.
 PAUSE_AFTER_FAILURE_SECONDS = 1.0
@@ -47,7 +47,7 @@ class AccessTokenSource:
         settings_field: str,
         endpoint: TokenEndpoint,
         timeout_seconds: float,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = steady_seconds,
     ) -> None:
         self._path = credentials_path
         self._project_id = project_id
@@ -67,7 +67,7 @@ class AccessTokenSource:
         Raises ProviderConfigurationError, ProviderRefusedError or ProviderUnavailableError.
         """
         access, now = self._access, self._clock()
-        if access is None or now >= access.unusable_at:
+        if access is None or self.has_run_out(access):
             self._raise_recent_failure(now)
             return await self._renewed()
         if now >= access.renew_at and not self._failed_recently(now):
@@ -79,8 +79,8 @@ class AccessTokenSource:
 
         Raises as `access` does.
         """
-        if self._access is not None and self._access is not refused:
-            return self._access
+        if self._access is not refused or self.has_run_out(refused):
+            return await self.access()
         if self._renewal is None or self._renewal.done():
             now = self._clock()
             if self._replaced_at is not None and now - self._replaced_at < PAUSE_AFTER_REPLACEMENT_SECONDS:
@@ -88,6 +88,10 @@ class AccessTokenSource:
             self._raise_recent_failure(now)
             self._replaced_at = now
         return await self._renewed()
+
+    def has_run_out(self, access: Access) -> bool:
+        """Whether the token is too old to be used now; that one is refused says nothing of the account."""
+        return self._clock() >= access.unusable_at
 
     async def close(self) -> None:
         """Stop renewing."""
@@ -130,15 +134,18 @@ class AccessTokenSource:
         account = self._account or load_service_account(
             self._path, project_id=self._project_id, field=self._field
         )
+        asked = self._clock()
         grant = self._endpoint.grant(account)
         self._account = account
-        lifetime = max(grant.lifetime_seconds or DEFAULT_LIFETIME_SECONDS, MIN_LIFETIME_SECONDS)
-        now = self._clock()
+        lifetime = grant.lifetime_seconds
+        if lifetime is None or lifetime <= 0:
+            lifetime = DEFAULT_LIFETIME_SECONDS
         return Access(
             project_id=account.project_id,
             token=grant.token,
-            renew_at=now + max(lifetime - RENEW_BEFORE_SECONDS, lifetime / 2),
-            unusable_at=now + lifetime - UNUSABLE_BEFORE_SECONDS,
+            renew_at=asked + max(lifetime - RENEW_BEFORE_SECONDS, lifetime / 2),
+            # What is sent takes a moment to arrive, of which a short life must leave some.
+            unusable_at=asked + lifetime - min(UNUSABLE_BEFORE_SECONDS, lifetime / 2),
         )
 
     def _failed_recently(self, now: float) -> bool:

@@ -8,12 +8,13 @@ from enum import StrEnum
 
 
 class FailureKind(StrEnum):
-    """Why there is no response. The first group never reached FCM, of the second nobody can know."""
+    """Why there is no response. Of the first group FCM read nothing, of the second nobody can know."""
 
     PAYLOAD_INVALID = "payload_invalid"
     APP_UNKNOWN = "app_unknown"
     CREDENTIALS_UNUSABLE = "credentials_unusable"
     TOKEN_SERVER_UNREACHABLE = "token_server_unreachable"  # noqa: S105 - a reason, no credential
+    TOKEN_RAN_OUT = "token_ran_out"  # noqa: S105 - a reason, no credential
     SERVER_UNTRUSTED = "server_untrusted"
     CONNECT_FAILED = "connect_failed"
     STREAM_REFUSED = "stream_refused"
@@ -28,7 +29,10 @@ class FailureKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FcmResponse:
-    """A whole HTTP response; header names are lower-case. The body can repeat a token: not in `repr`."""
+    """What a server answered; header names are lower-case. The body can repeat a token: not in `repr`.
+
+    Of a refusal whose body is too long or was cut off, `body` is empty: its status and headers decide.
+    """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)

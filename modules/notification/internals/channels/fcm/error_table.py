@@ -135,6 +135,28 @@ HTTP_STATUSES: Mapping[int, Meaning] = MappingProxyType(
     }
 )
 
+# Statuses that say by themselves what became of the message: no body, of whatever server on the way, turns
+# a 429 into anything but "wait", or a 504 into "not taken".
+_OUTCOMES_OF: Mapping[int, frozenset[Outcome]] = MappingProxyType(
+    {
+        401: frozenset({Outcome.MISCONFIGURED}),
+        408: frozenset({Outcome.UNKNOWN}),
+        429: frozenset({Outcome.THROTTLED}),
+        499: frozenset({Outcome.UNKNOWN}),
+        501: frozenset({Outcome.MISCONFIGURED}),
+        504: frozenset({Outcome.UNKNOWN}),
+    }
+)
+_OUTCOMES_OF_SERVER_ERRORS = frozenset({Outcome.TRANSIENT, Outcome.UNKNOWN, Outcome.THROTTLED})
+
+
+def may_mean(http_status: int, outcome: Outcome) -> bool:
+    """Whether the body of an answer with this status can be believed when it says so."""
+    if http_status in _OUTCOMES_OF:
+        return outcome in _OUTCOMES_OF[http_status]
+    return http_status < 500 or outcome in _OUTCOMES_OF_SERVER_ERRORS
+
+
 FAILURES: Mapping[FailureKind, Meaning] = MappingProxyType(
     {
         FailureKind.PAYLOAD_INVALID: Meaning(
@@ -152,13 +174,16 @@ FAILURES: Mapping[FailureKind, Meaning] = MappingProxyType(
         FailureKind.TOKEN_SERVER_UNREACHABLE: _unreached(
             Outcome.TRANSIENT, "the token server gives no answer; nothing was sent"
         ),
+        FailureKind.TOKEN_RAN_OUT: _unreached(
+            Outcome.THROTTLED, "the access token ran out on its way to FCM; nothing was sent"
+        ),
         FailureKind.SERVER_UNTRUSTED: Meaning(
             Outcome.MISCONFIGURED,
             "the server's certificate is not trusted; check fcm.ca_file",
             unreached=True,
         ),
         FailureKind.CONNECT_FAILED: _unreached(Outcome.TRANSIENT, "no connection to FCM; nothing was sent"),
-        # REFUSED_STREAM says that nothing was processed (RFC 9113, 8.7).
+        # No evidence against FCM, which answers others meanwhile, and so none for the breaker.
         FailureKind.STREAM_REFUSED: _unreached(
             Outcome.THROTTLED, "FCM refused the stream unread; nothing was sent"
         ),

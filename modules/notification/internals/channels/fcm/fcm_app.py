@@ -8,7 +8,7 @@ from modules.application.errors import ServiceError
 from modules.config.types import FcmAppSettings, FcmSettings
 from modules.logger.logger_service import get_logger
 from modules.notification.internals.channels.fcm.access_token_source import Access, AccessTokenSource
-from modules.notification.internals.channels.fcm.answer import FcmAnswer
+from modules.notification.internals.channels.fcm.answer import FailureKind, FcmAnswer, SendFailure
 from modules.notification.internals.channels.fcm.error_body import refuses_access_token
 from modules.notification.internals.channels.fcm.token_endpoint import TokenEndpoint
 from modules.notification.internals.channels.fcm.transport import FcmTransport
@@ -44,18 +44,21 @@ class FcmApp:
         self._opened()
         return await self._tokens.access()
 
-    async def post(
-        self, body: bytes, access: Access, may_send: Callable[[], bool] = lambda: True
-    ) -> FcmAnswer:
+    async def post(self, body: bytes, may_send: Callable[[], bool] = lambda: True) -> FcmAnswer:
         """Send one body. A refused access token is replaced once, as FCM did not read the message then.
 
-        `may_send` is asked right before. Raises as `access` does, when a new token cannot be had.
+        `may_send` is asked right before. Raises as `access` does, when a token cannot be had.
         """
-        answer = await self._post(body, access, may_send)
-        if not refuses_access_token(answer):
+        answer, used = await self._post(body, may_send)
+        if used is None or not refuses_access_token(answer):
             return answer
-        replacement = await self._tokens.replacement(access)
-        return answer if replacement is None else await self._post(body, replacement, may_send)
+        if await self._tokens.replacement(used) is None:
+            return answer
+        answer, used = await self._post(body, may_send)
+        if used is not None and refuses_access_token(answer) and self._tokens.has_run_out(used):
+            # It says nothing of the credential.
+            return SendFailure(kind=FailureKind.TOKEN_RAN_OUT, latency_ms=answer.latency_ms)
+        return answer
 
     def report(self, error: ServiceError) -> None:
         """Tell the operator why there is no access: once, however many sends met the same failure."""
@@ -75,10 +78,17 @@ class FcmApp:
         if self._transport is not None:
             await self._transport.close()
 
-    async def _post(self, body: bytes, access: Access, may_send: Callable[[], bool]) -> FcmAnswer:
-        return await self._opened().post(
-            project_id=access.project_id, token=access.token, body=body, may_send=may_send
-        )
+    async def _post(self, body: bytes, may_send: Callable[[], bool]) -> tuple[FcmAnswer, Access | None]:
+        """The answer, and the access it was asked with: the one of the moment there is room."""
+        used: Access | None = None
+
+        async def access() -> Access:
+            nonlocal used
+            used = await self._tokens.access()
+            return used
+
+        answer = await self._opened().post(body=body, access=access, may_send=may_send)
+        return answer, used
 
     def _opened(self) -> FcmTransport:
         if self._transport is None:

@@ -15,7 +15,7 @@ _Key = tuple[object, ...]
 
 
 class MessageTemplates:
-    """The messages encoded last, by all that is in them but the id."""
+    """The messages encoded last, by all that is in them but the id; without a content key none is shared."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[_Key, EncodedMessage] = OrderedDict()
@@ -24,6 +24,8 @@ class MessageTemplates:
         """The message of the payload, with ANY_ID for its id; raises ValueError as `build_message` does."""
         if len(payload.notification_id.encode("utf-8", "replace")) > MAX_COLLAPSE_ID_BYTES:
             raise ValueError(f"the notification id is longer than {MAX_COLLAPSE_ID_BYTES} bytes")
+        if payload.content_key is None:
+            return _encoded(payload, link_base)
         key = (payload.content_key, payload.immediate, payload.ttl_seconds, payload.expires_at, link_base)
         message = self._kept.get(key)
         if message is None:

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 MIN_RETRY_AFTER_SECONDS = 1.0
-MAX_RETRY_AFTER_SECONDS = 3600.0
+# A week; what waits so long mostly ends before, at its own expiry.
+MAX_RETRY_AFTER_SECONDS = 604_800.0
 
 _SECONDS = re.compile(r"([+-]?)(\d+)(\.\d*)?", re.ASCII)
 
@@ -15,7 +16,7 @@ _SECONDS = re.compile(r"([+-]?)(\d+)(\.\d*)?", re.ASCII)
 def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
     """Seconds to wait, from delay seconds or an HTTP-date (RFC 9110, 10.2.3); None for neither.
 
-    What is too short, past or negative becomes 1 second, what is too long one hour.
+    What is too short, past or negative becomes 1 second, what is too long one week.
     """
     if value is None:
         return None

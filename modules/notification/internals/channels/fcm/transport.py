@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
 
 import firebase_admin
 from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import DetailedPyreqwestError, PyreqwestError, RequestTimeoutError
+from pyreqwest.exceptions import PyreqwestError
 from pyreqwest.http import Url
 from pyreqwest.response import Response
 
+from modules.notification.internals.channels.fcm.access_token_source import Access
 from modules.notification.internals.channels.fcm.answer import (
     FailureKind,
     FcmAnswer,
@@ -24,11 +25,13 @@ from modules.notification.internals.channels.fcm.answer import (
     SendFailure,
 )
 from modules.notification.internals.channels.fcm.certificate_authority import read_authorities
+from modules.notification.internals.channels.fcm.request_failure import failure_of
 
 # FCM's servers allow 100 concurrent streams a connection; more requests need more connections.
 STREAMS_PER_CONNECTION = 100
 # An answer of FCM is a few hundred bytes.
 MAX_RESPONSE_BYTES = 65_536
+_FIRST_REFUSAL = 300
 POOL_IDLE_SECONDS = 60
 # How much longer the event loop waits than the client, in case the client fails to keep its deadline.
 BACKSTOP_SECONDS = 2.0
@@ -39,20 +42,6 @@ _HEADERS = {
     "x-goog-api-format-version": "2",
     "x-firebase-client": f"fire-admin-python/{firebase_admin.__version__}",
 }
-_DETAIL_LENGTH = 120
-# hyper-util's name for an error before a connection existed. pyreqwest's own classes do not tell: it raises
-# ConnectError for a reset, and ConnectTimeoutError for a missed deadline, after the request was written.
-_NO_CONNECTION = "client error (Connect)"
-# hyper-util's name for an error after that and before an answer began; an answer proves the stream was read.
-_NO_ANSWER = "client error (SendRequest)"
-_UNTRUSTED = "invalid peer certificate"
-# h2's words for RST_STREAM with REFUSED_STREAM, and for a stream beyond the last that a GOAWAY without error
-# names; its debug data may follow (h2 src/error.rs, src/proto/streams/streams.rs, `recv_go_away`). A "stream
-# error" that is "not a result of an error" is another thing: the server may have read it (RFC 9113, 8.1).
-_UNREAD = (
-    "stream error received: refused stream before processing any application logic",
-    "connection error received: not a result of an error",
-)
 
 
 @dataclass(slots=True)
@@ -65,7 +54,8 @@ class FcmTransport:
     """One app's connections. Lives on one event loop; at most `max_concurrent_requests` are under way.
 
     Nothing is repeated, except what the HTTP/2 client proves unread: streams the server refused, or left
-    unprocessed when it went away (RFC 9113, 8.7). Redirects, cookies and proxy variables are ignored.
+    unprocessed when it went away (RFC 9113, 8.7), twice at most. Redirects, cookies and proxy variables are
+    ignored.
     Cancelling stops the waiting; pyreqwest lets what it was given run on until the deadline.
     Raises ProviderConfigurationError when `ca_file` cannot be used.
     """
@@ -90,20 +80,27 @@ class FcmTransport:
         self._urls: dict[str, Url] = {}
 
     async def post(
-        self, *, project_id: str, token: str, body: bytes, may_send: Callable[[], bool] = lambda: True
+        self,
+        *,
+        body: bytes,
+        access: Callable[[], Awaitable[Access]],
+        may_send: Callable[[], bool] = lambda: True,
     ) -> FcmAnswer:
         """Send one body to messages:send, when there is room; the deadline runs from then on.
 
-        `may_send` is asked when there is room. Never raises for what the network or the server does.
+        When there is room, `access` is asked for what to send with, then `may_send` whether to. Never raises
+        for what the network or the server does; raises what `access` does.
         """
         async with self._slots:
+            granted = await access()
             if not may_send():
                 return SendFailure(kind=FailureKind.CLAIM_LOST)
             connection = min(self._connections, key=lambda candidate: candidate.in_flight)
             connection.in_flight += 1
             started = time.perf_counter()
             try:
-                return await self._exchange(connection.client, self._url(project_id), token, body, started)
+                url = self._url(granted.project_id)
+                return await self._exchange(connection.client, url, granted.token, body, started)
             finally:
                 connection.in_flight -= 1
 
@@ -120,30 +117,46 @@ class FcmTransport:
         return url
 
     async def _exchange(self, client: Client, url: Url, token: str, body: bytes, started: float) -> FcmAnswer:
+        refused: FcmResponse | None = None
         try:
             async with (
                 asyncio.timeout(self._backstop_seconds),
-                client.post(url).bearer_auth(token).body_bytes(body).build_streamed() as response,
+                client.post(url)
+                .bearer_auth(token)
+                .body_bytes(body)
+                # A response is one when its headers are here: a body read ahead could keep them from us.
+                .streamed_read_buffer_limit(0)
+                .build_streamed() as response,
             ):
-                return await _read(response, started)
+                if response.status >= _FIRST_REFUSAL:
+                    refused = _head(response, started)
+                return await _read(response, refused, started)
         except PyreqwestError as error:
-            kind, detail = _failure(error)
+            kind, detail = failure_of(error)
         except TimeoutError:
             kind, detail = FailureKind.TIMEOUT, "the client did not keep its deadline"
-        return SendFailure(kind=kind, detail=detail, latency_ms=_milliseconds_since(started))
+        # Whatever became of its body: the status has said that the message was not taken.
+        return refused or SendFailure(kind=kind, detail=detail, latency_ms=_milliseconds_since(started))
 
 
-async def _read(response: Response, started: float) -> FcmAnswer:
-    body = await response.body_reader.read(MAX_RESPONSE_BYTES + 1)
-    if body is not None and len(body) > MAX_RESPONSE_BYTES:
-        return SendFailure(kind=FailureKind.RESPONSE_TOO_LARGE, latency_ms=_milliseconds_since(started))
+def _head(response: Response, started: float) -> FcmResponse:
     return FcmResponse(
         status=response.status,
-        # Copying headers costs as much as decoding the body; only errors are read for them.
-        headers={} if response.status == 200 else dict(response.headers.items()),
-        body=b"" if body is None else bytes(body),
+        headers=dict(response.headers.items()),
         latency_ms=_milliseconds_since(started),
     )
+
+
+async def _read(response: Response, refused: FcmResponse | None, started: float) -> FcmAnswer:
+    read = await response.body_reader.read(MAX_RESPONSE_BYTES + 1)
+    body = b"" if read is None else bytes(read)
+    if refused is not None:
+        # Part of a document is none.
+        return refused if len(body) > MAX_RESPONSE_BYTES else replace(refused, body=body)
+    if len(body) > MAX_RESPONSE_BYTES:
+        return SendFailure(kind=FailureKind.RESPONSE_TOO_LARGE, latency_ms=_milliseconds_since(started))
+    # Copying headers costs as much as decoding the body; only refusals are read for them.
+    return FcmResponse(status=response.status, body=body, latency_ms=_milliseconds_since(started))
 
 
 def _build_client(
@@ -174,24 +187,6 @@ def _build_client(
     for authority in authorities:
         builder = builder.add_root_certificate_pem(authority)
     return builder.build()
-
-
-def _failure(error: PyreqwestError) -> tuple[FailureKind, str]:
-    causes = _causes(error)
-    detail = causes[-1][:_DETAIL_LENGTH] if causes else ""
-    if _NO_CONNECTION in causes:
-        untrusted = any(cause.startswith(_UNTRUSTED) for cause in causes)
-        return (FailureKind.SERVER_UNTRUSTED if untrusted else FailureKind.CONNECT_FAILED), detail
-    if _NO_ANSWER in causes and any(cause.startswith(_UNREAD) for cause in causes):
-        return FailureKind.STREAM_REFUSED, ""
-    if isinstance(error, RequestTimeoutError):
-        return FailureKind.TIMEOUT, ""
-    return FailureKind.CONNECTION_LOST, detail
-
-
-def _causes(error: PyreqwestError) -> list[str]:
-    causes = error.details.get("causes") if isinstance(error, DetailedPyreqwestError) else None
-    return [cause["message"] for cause in causes or ()]
 
 
 def _milliseconds_since(started: float) -> float:
