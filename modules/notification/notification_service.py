@@ -15,6 +15,7 @@ from modules.notification.campaign_service import CampaignService
 from modules.notification.internals.attempt_tally import AttemptTally
 from modules.notification.internals.notification_core import NotificationCore, assemble, check_providers
 from modules.notification.internals.push_sender import RunWorker
+from modules.notification.internals.send_guard import SendingStop
 from modules.notification.types import (
     DeliveryReport,
     DueRows,
@@ -181,10 +182,12 @@ class NotificationService(ServiceFacade[NotificationCore]):
 
     @classmethod
     async def deliver_counted_async(
-        cls, *, notification_ids: Sequence[str], tally: AttemptTally
+        cls, *, notification_ids: Sequence[str], tally: AttemptTally, stop: SendingStop
     ) -> list[DeliveryReport]:
-        """As `deliver_async`; `tally` counts the attempts as they are made."""
-        return await cls._on_core(lambda core: core.delivery.deliver(notification_ids, tally=tally))
+        """As `deliver_async`; `tally` counts the attempts as they are made, `stop` ends them midway."""
+        return await cls._on_core(
+            lambda core: core.delivery.deliver(notification_ids, tally=tally, stop=stop)
+        )
 
     @classmethod
     async def wait_open_async(cls, *, app_id: str, stopped: asyncio.Event) -> None:

@@ -210,3 +210,35 @@ def test_a_campaign_without_temporal_is_kept_and_says_so(
     eventually(
         lambda: show(notifications, campaign_id)["state"] == "completed", within_seconds=FINISH_SECONDS
     )
+
+
+def test_a_command_that_nobody_hears_is_kept_and_says_so(
+    notifications: CommandLine, key: str, accounts: str
+) -> None:
+    campaign_id = send(notifications, key, "--accounts-file", "-", "--rate", "1", stdin=accounts)
+    away = notifications.using(TEMPORAL_ADDRESS=NOWHERE)
+    ended = away.run("campaign", "rate", campaign_id, "2", "--json")
+    assert (ended.code, ended.error["code"]) == (3, "campaign_command_deferred")
+    assert show(notifications, campaign_id)["rate_per_second"] == 2
+    ended = away.run("campaign", "cancel", campaign_id, "--json")
+    assert (ended.code, ended.error["code"]) == (3, "campaign_command_deferred")
+    assert ended.error["campaign_id"] == campaign_id
+    over = finished(notifications, campaign_id)
+    assert (over["state"], over["wish"]) == ("cancelled", None), "its slices have read the record"
+    assert over["counts"]["cancelled"] > 0
+
+
+def test_what_is_wanted_is_shown_until_it_is_so(notifications: CommandLine, key: str, accounts: str) -> None:
+    campaign_id = send(notifications, key, "--accounts-file", "-", "--rate", "1", stdin=accounts)
+    notifications.json("campaign", "pause", campaign_id)
+    away = notifications.using(TEMPORAL_ADDRESS=NOWHERE)
+    assert away.run("campaign", "cancel", campaign_id).code == 3
+    shown = show(notifications, campaign_id)
+    assert (shown["state"], shown["wish"]) == ("paused", "cancelled"), "no slice is there to read the record"
+    for_people = notifications.run("campaign", "show", campaign_id).output
+    assert [line.split() for line in for_people.splitlines() if line.startswith("wish")] == [
+        ["wish", "cancelled"]
+    ]
+    assert "cancelled" in notifications.run("campaign", "list", "--limit", "1").output
+    notifications.json("scan")
+    assert finished(notifications, campaign_id)["state"] == "cancelled"

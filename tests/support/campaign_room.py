@@ -43,7 +43,7 @@ class CampaignRoom(FaultRoom):
         account_ids = [f"{prefix}-{number:06d}" for number in range(count)]
         for start in range(0, count, BATCH):
             devices = [self._device(account_id) for account_id in account_ids[start : start + BATCH]]
-            self._collection("devices").insert_many(devices)
+            self.collection("devices").insert_many(devices)
         return account_ids
 
     def _device(self, account_id: str) -> Document:
@@ -76,6 +76,10 @@ class CampaignRoom(FaultRoom):
         self._audiences[campaign_id] = audience
         return campaign_id
 
+    def forget(self, campaign_id: str) -> None:
+        """Hold this campaign, which the test has broken, to no invariant."""
+        del self._audiences[campaign_id]
+
     def campaign(self, campaign_id: str) -> Campaign:
         return CampaignService.get_campaign(campaign_id=campaign_id)
 
@@ -99,7 +103,7 @@ class CampaignRoom(FaultRoom):
 
     def has_ended(self, campaign_id: str) -> bool:
         ended = {"_id": ObjectId(campaign_id), "state": {"$in": _FINAL}}
-        return self._collection("campaigns").count_documents(ended) == 1
+        return self.collection("campaigns").count_documents(ended) == 1
 
     def wait_for_end(self, campaign_id: str, within_seconds: float = FINISH_SECONDS) -> Campaign:
         """The campaign once it is over; an AssertionError that says how far it got when it is not in time."""
@@ -116,7 +120,7 @@ class CampaignRoom(FaultRoom):
 
     def provider_pause_ends_at(self) -> datetime | None:
         """Until when all processes keep away from the provider; None when nobody was told to."""
-        rate = self._collection("provider_rates").find_one({"pause_code": {"$ne": ""}})
+        rate = self.collection("provider_rates").find_one({"pause_code": {"$ne": ""}})
         return None if rate is None else rate["paused_until"]
 
     def problems(self) -> list[str]:
@@ -140,5 +144,5 @@ class CampaignRoom(FaultRoom):
             return []
         return [f"the run of campaign {campaign_id} counted {dict(settled)}, the rows are {dict(+expected)}"]
 
-    def _collection(self, name: str) -> Collection[Document]:
+    def collection(self, name: str) -> Collection[Document]:
         return self._mongodb[self.database][name]

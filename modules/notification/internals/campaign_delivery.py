@@ -16,6 +16,7 @@ from modules.notification.campaign_types import SliceParams, SliceReport
 from modules.notification.internals.attempt_tally import AttemptTally
 from modules.notification.internals.campaign_book import campaign_id_of
 from modules.notification.internals.campaign_stop import CampaignStop
+from modules.notification.internals.send_guard import SendingStop
 from modules.notification.internals.store.campaign_page_repository import CampaignPageRepository
 from modules.notification.internals.store.campaign_repository import CampaignRepository
 from modules.notification.internals.store.campaign_row_repository import CampaignRowRepository
@@ -33,7 +34,7 @@ class DeliverRows(Protocol):
     """PushDelivery.deliver, whoever runs it."""
 
     async def __call__(
-        self, *, notification_ids: Sequence[str], tally: AttemptTally
+        self, *, notification_ids: Sequence[str], tally: AttemptTally, stop: SendingStop
     ) -> list[DeliveryReport]: ...
 
 
@@ -104,7 +105,10 @@ class CampaignDelivery:
             )
             if row_ids:
                 ids = [str(row_id) for row_id in row_ids]
-                await self._deliver_rows(notification_ids=ids, tally=tally)
+                await self._deliver_rows(notification_ids=ids, tally=tally, stop=stop)
+            if stop.is_set():
+                # What of the chunk has gone out is found done when it is delivered again.
+                break
             pace.sent(len(row_ids))
             done += len(chunk)
         if not stop.is_set():
