@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from modules.application.errors import ConfigurationError, NotFoundError, ServiceError, UnavailableError
 from modules.authentication.types import OneTimePasswordTicket
 
@@ -49,7 +51,7 @@ class OneTimePasswordReissueLimitError(ServiceError):
     def __init__(self, retry_after_seconds: float) -> None:
         super().__init__(
             code="one_time_password_reissue_limited",
-            reason=f"the next code can be sent in {retry_after_seconds:.0f} s",
+            reason=f"the next code can be sent in {math.ceil(retry_after_seconds)} s",
         )
         self.retry_after_seconds = retry_after_seconds
 

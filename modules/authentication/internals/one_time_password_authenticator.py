@@ -38,7 +38,6 @@ from modules.authentication.internals.store.one_time_password_repository import 
 from modules.authentication.types import OneTimePasswordText, OneTimePasswordTicket, ReadPush, SendPush
 from modules.config.types import OneTimePasswordSettings
 from modules.device_token.device_token_service import DeviceTokenService
-from modules.notification.errors import ImmediateSendDeferredError
 from modules.notification.types import AndroidOptions, ApnsOptions, Outcome, SendPushParams, Status
 
 CATEGORY = "security"
@@ -150,9 +149,12 @@ class OneTimePasswordAuthenticator:
             notification_id = await self._send_push(
                 account_id=account_id, params=params, immediate=True, expires_at=expires_at
             )
-        except ImmediateSendDeferredError as error:
-            ticket = _ticket(ticket_id, error.notification_id, expires_at)
-            raise OneTimePasswordDeferredError(ticket) from error
+        except UnavailableError as error:
+            # An error that leaves a message behind carries its id.
+            kept_id: str | None = getattr(error, "notification_id", None)
+            if kept_id is None:
+                raise
+            raise OneTimePasswordDeferredError(_ticket(ticket_id, kept_id, expires_at)) from error
         ticket = _ticket(ticket_id, notification_id, expires_at)
         try:
             push = await self._read_push(notification_id=notification_id)
