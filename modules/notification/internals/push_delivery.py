@@ -96,10 +96,7 @@ class PushDelivery:
     ) -> list[DeliveryReport]:
         row_ids = [row_id_of(notification_id) for notification_id in notification_ids]
         asked = steady_seconds()
-        rows, _ = await run_all(
-            self._writer.claim(row_ids, owner=self._owner, lease_seconds=self._lease_seconds),
-            self._governor.learn_pauses(self._app_ids),
-        )
+        rows = await self._writer.claim(row_ids, owner=self._owner, lease_seconds=self._lease_seconds)
         reports: dict[ObjectId, DeliveryReport] = {}
         if rows:
             LOST_CLAIMS.inc(sum(row.claim is not None and row.claim.recovered for row in rows))
@@ -125,7 +122,7 @@ class PushDelivery:
         ) as lease:
             known_at = steady_seconds()
             try:
-                steps, _ = await run_all(self._preparation.next_steps(rows), _look(stop))
+                steps, _ = await run_all(self._preparation.next_steps(rows), self._look(stop))
             except UnavailableError:
                 await self._sending.let_go(
                     rows, lease, seconds=UNPREPARED_SECONDS, reason="MongoDB did not answer"
@@ -137,6 +134,12 @@ class PushDelivery:
                 self._recorder.record(steps.settled, lease), self._sending.send(steps.rounds, page)
             )
             return recorded | sent
+
+    async def _look(self, stop: SendingStop | None) -> None:
+        """Learn what may stand in the way: pauses that other processes know of, and the wish to stop."""
+        await self._governor.learn_pauses(self._app_ids)
+        if stop is not None:
+            await stop.look()
 
     async def _explain(self, row_ids: Sequence[ObjectId]) -> dict[ObjectId, DeliveryReport]:
         """Why rows were not delivered by us: finished, cancelled, expired, not due, or another's claim."""
@@ -156,8 +159,3 @@ class PushDelivery:
                 retry_in_seconds=seconds_until(row.due_at, now),
             )
         return reports
-
-
-async def _look(stop: SendingStop | None) -> None:
-    if stop is not None:
-        await stop.look()
