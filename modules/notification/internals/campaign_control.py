@@ -14,7 +14,6 @@ from modules.application.errors import (
 )
 from modules.application.worker import RunState
 from modules.notification.audience_types import Campaign, CampaignState
-from modules.notification.campaign_types import ENDED_STATES
 from modules.notification.errors import (
     CampaignCommandDeferredError,
     CampaignDryRunError,
@@ -110,6 +109,7 @@ class CampaignControl:
         if problems:
             raise InvalidInputError(problems)
         before = await self._controllable(campaign_id)
+        _refuse_ended(before)
         if before.audience.kind is AudienceKind.BROADCAST:
             raise InvalidInputError([unpaced("rate_per_second")])
         campaign = _still_open(await self._campaigns.store_rate(before.id, rate_per_second))
@@ -125,8 +125,8 @@ class CampaignControl:
         """Record the wish; the campaign as it is then. Raises CampaignFinishedError for one that ends."""
         campaign = await self._controllable(campaign_id)
         campaign = _still_open(await self._campaigns.wish(campaign.id, kind))
-        if campaign.wish is not None and campaign.wish.kind in ENDED_STATES - {kind}:
-            raise CampaignFinishedError("being ended")
+        if campaign.wish is not None and campaign.wish.kind is not kind:
+            _refuse_ended(campaign)
         return campaign
 
     async def _told(self, campaign: CampaignModel, update: str, argument: float | None = None) -> Campaign:
@@ -165,6 +165,11 @@ def refuse_uncontrollable(campaign: CampaignModel) -> None:
     _still_open(campaign)
     if campaign.dry_run:
         raise CampaignDryRunError
+
+
+def _refuse_ended(campaign: CampaignModel) -> None:
+    if campaign.is_ended:
+        raise CampaignFinishedError("being ended")
 
 
 def _still_open(campaign: CampaignModel) -> CampaignModel:

@@ -75,6 +75,9 @@ class CampaignDelivery:
         account_ids = await self._pages.account_ids(campaign_id, part.page)
         tally, stop = AttemptTally(), CampaignStop(self._campaigns, campaign_id, stopped)
         done = await self._deliver_chunks(part, account_ids, tally, stop)
+        if stop.is_ended:
+            # Written by a worker that stood still while the rest was taken out of delivery.
+            await self._rows.cancel(campaign_id, account_ids[part.start : part.end])
         report = await self._report(campaign_id, part, account_ids, done, tally)
         return replace(report, stopped_by_record=stop.by_record and not stopped.is_set())
 

@@ -10,7 +10,6 @@ from modules.application.errors import ConflictError
 from modules.application.mongo_database import DatabaseClock
 from modules.notification.audience_types import CampaignState
 from modules.notification.campaign_types import (
-    ENDED_STATES,
     PAUSED_STATES,
     Collected,
     FailedRunParams,
@@ -64,7 +63,7 @@ class CampaignStages:
         """See CampaignService.collect_audience_async."""
         campaign = await self._campaigns.get(campaign_id_of(campaign_id))
         refuse_uncontrollable(campaign)
-        if campaign.wish is not None and campaign.wish.kind in ENDED_STATES:
+        if campaign.is_ended:
             extent = await self._pages.extent(campaign.id)
             return _collected(campaign, extent.accounts, extent.pages, complete=False)
         if campaign.accounts is None:

@@ -14,8 +14,8 @@ from modules.notification.internals.store.campaign_repository import CampaignRep
 class CampaignStop:
     """A SendingStop for one slice. Lives on one event loop.
 
-    `told` is set where the activity is told to end. Whoever pauses or cancels counts on the record: where
-    this version cannot read it, nothing goes out.
+    `told` is set where the activity is told to end; `is_ended`: nothing of the campaign is to be sent any
+    more. Whoever pauses or cancels counts on the record: where this version cannot read it, nothing goes out.
     """
 
     def __init__(self, campaigns: CampaignRepository, campaign_id: ObjectId, told: asyncio.Event) -> None:
@@ -24,6 +24,7 @@ class CampaignStop:
         self.told = told
         self._is_unreadable = False
         self.by_record = False
+        self.is_ended = False
 
     def is_set(self) -> bool:
         return self.told.is_set() or self.by_record or self._is_unreadable
@@ -41,10 +42,12 @@ class CampaignStop:
             self._is_unreadable = True
         else:
             self.by_record = self.by_record or campaign.is_silent
+            self.is_ended = campaign.is_ended
         return self.is_set()
 
     async def begin(self) -> CampaignModel:
         """The campaign as its record is now, and what that says from now on; raises as `get_latest` does."""
         campaign = await self._campaigns.get_latest(self._campaign_id)
-        self.by_record, self._is_unreadable = campaign.is_silent, False
+        self.by_record, self.is_ended = campaign.is_silent, campaign.is_ended
+        self._is_unreadable = False
         return campaign

@@ -139,6 +139,9 @@ class TestCommands:
             with pytest.raises(CampaignFinishedError) as refused:
                 COMMANDS[kind](campaign_id=campaign_id)
             assert "being ended" in refused.value.reason
+        with pytest.raises(CampaignFinishedError):
+            CampaignService.set_campaign_rate(campaign_id=campaign_id, rate_per_second=9)
+        assert room.read(campaign_id).rate_per_second is None
         command_without_a_worker(room, campaign_id, "cancelled")
         assert room.read(campaign_id).wish == CampaignState.CANCELLED
 
@@ -197,6 +200,22 @@ class TestDelivery:
         assert (report.done, report.counts, report.stopped_by_record) == (0, {}, True)
         assert room.push.accepted() == []
         assert room.rows.count_documents({}) == 0
+
+    def test_rows_that_were_written_too_late_are_taken_out_of_delivery(self, room: CampaignRoom) -> None:
+        campaign_id = room.send(AccountList(account_ids=names(2)))
+        assert room.cancel_rest(campaign_id) == {"cancelled": 2}
+        room.record(campaign_id, "cancelled")
+        room.write_row(campaign_id, names(2)[1])
+        assert deliver(room, campaign_id, 2).done == 0
+        assert room.rows.count_documents({"active": True}) == 0
+        assert room.read(campaign_id).counts == {"cancelled": 2}
+
+    def test_a_paused_campaigns_rows_are_left_as_they_are(self, room: CampaignRoom) -> None:
+        campaign_id = room.send(AccountList(account_ids=names(2)))
+        room.write_row(campaign_id, names(2)[1])
+        command_without_a_worker(room, campaign_id, "paused")
+        assert deliver(room, campaign_id, 2).counts == {"pending": 1}
+        assert room.rows.count_documents({"active": True}) == 1
 
     def test_a_topic_is_not_sent_to_either(self, room: CampaignRoom) -> None:
         campaign_id = room.send(Topic(name=f"{room.push.mark}-news"))

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from modules.application.app_ids import DEFAULT_APP_ID
 from modules.device_token.types import Platform
 from modules.notification.audience_types import CampaignState
-from modules.notification.campaign_types import FINAL_STATES, SILENT_STATES
+from modules.notification.campaign_types import ENDED_STATES, FINAL_STATES, SILENT_STATES
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
 
 CAMPAIGN_SCHEMA_VERSION: Final = 1
@@ -143,6 +143,11 @@ class CampaignModel(_Part):
     def is_silent(self) -> bool:
         """Whether nothing more of it is to be sent, as far as the record knows."""
         return self.state in SILENT_STATES or (self.wish is not None and self.wish.kind in SILENT_STATES)
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether what is left of it is taken out of delivery, or is to be."""
+        return self.state in ENDED_STATES or (self.wish is not None and self.wish.kind in ENDED_STATES)
 
     @property
     def has_news(self) -> bool:
