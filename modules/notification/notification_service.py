@@ -59,7 +59,7 @@ class NotificationService(ServiceFacade[NotificationCore]):
     async def warm_up(cls) -> None:
         """Read the providers' credentials and get access tokens; for processes that send.
 
-        Raises ConfigurationError in one line, with no secret in it, for credentials that cannot be used.
+        What cannot be used is logged, and closes its own app to sends until it is mended.
         """
         await cls._on_core(lambda core: core.warm_up())
 

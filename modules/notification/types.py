@@ -185,7 +185,8 @@ class Classification:
 
     `retry_after_seconds` is the provider's word, `min_backoff_seconds` ours. `attempted` is False when this
     process decided, before anything left: the way is closed (breaker, pause), or the message cannot be sent.
-    `unreached`: it was tried, and certainly nothing of the message was read by the provider.
+    `unreached`: it was tried, and though nothing is wrong with our settings, certainly nothing of the message
+    was read by the provider.
     """
 
     outcome: Outcome

@@ -87,11 +87,9 @@ class FCMBatch:
             return True
 
         answer = await _attempt(letter, message, app, may_send)
-        if admitted:
+        # What failed before there was room to ask is asked now, so that the guard hears of it too.
+        if letter.result is None and may_send():
             self._answer(letter, answer)
-        elif letter.result is None:
-            # It failed before there was room to ask.
-            self._classified(letter, answer)
 
     def _answer(self, letter: Letter, answer: FcmAnswer) -> None:
         """Take the answer to a message that the guard let out."""

@@ -8,12 +8,9 @@ from itertools import islice
 from firebase_admin import exceptions, messaging
 
 from modules.application.app_ids import DEFAULT_APP_ID
+from modules.application.errors import ServiceError
 from modules.config.types import FcmSettings
-from modules.notification.errors import (
-    ProviderConfigurationError,
-    ProviderRefusedError,
-    ProviderUnavailableError,
-)
+from modules.notification.errors import ProviderConfigurationError
 from modules.notification.internals.channels.fcm.answer import FailureKind, SendFailure
 from modules.notification.internals.channels.fcm.fcm_app import FcmApp
 from modules.notification.internals.channels.fcm.firebase_errors import firebase_error_for, service_error_for
@@ -100,11 +97,7 @@ class FCMService:
 
     async def warm_up(self) -> None:
         """See PushChannel: the credentials of every app, at start."""
-        for app in self._apps.values():
-            try:
-                await app.access()
-            except (ProviderRefusedError, ProviderUnavailableError) as error:
-                app.report(error)
+        await together([_warm_up(app) for app in self._apps.values()])
 
     async def check_provider(self, app_id: str = DEFAULT_APP_ID) -> None:
         """Have FCM validate a message and not send it (`validate_only`); raises as `check_credentials`."""
@@ -157,6 +150,13 @@ class FCMService:
             await batch.send(self._apps[app_id])
         else:
             batch.refuse(SendFailure(kind=FailureKind.APP_UNKNOWN))
+
+
+async def _warm_up(app: FcmApp) -> None:
+    try:
+        await app.access()
+    except ServiceError as error:
+        app.report(error)
 
 
 def _result_of(letter: Letter) -> TargetResult:

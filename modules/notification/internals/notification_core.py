@@ -65,7 +65,7 @@ class NotificationCore:
         return await channel.validate_push(targets, payload)
 
     async def warm_up(self) -> None:
-        """Have every channel read its credentials; raises ConfigurationError for one that cannot be used."""
+        """Have every channel read its credentials; what cannot be used is logged and closes itself alone."""
         channels = [channel for lane in self.lanes.values() for channel in lane.channels.values()]
         await asyncio.gather(*(channel.warm_up() for channel in channels))
 

@@ -122,15 +122,6 @@ async def test_a_new_failure_is_told_again(make_service: MakeService, tmp_path: 
     assert [entry["action"] for entry in logs] == ["fcm.no_access"] * 2
 
 
-async def test_warming_up_tells_of_a_refusal_and_goes_on(
-    make_service: MakeService, token_server: TokenServer
-) -> None:
-    token_server.answer = lambda _: refusing("invalid_grant")
-    with capture_logs() as logs:
-        await make_service().warm_up()
-    assert [(entry["action"], entry["code"]) for entry in logs] == [("fcm.no_access", "fcm_token_refused")]
-
-
 async def test_tokens_that_live_for_a_second_carry_everything(
     fcm: FcmSocket, make_service: MakeService, token_server: TokenServer
 ) -> None:

@@ -69,8 +69,8 @@ class PushChannel(Protocol):
     async def warm_up(self) -> None:
         """Read every credential and get its access token, so that the first send need not.
 
-        Raises ProviderConfigurationError for a credential that cannot be used; one that the provider refuses
-        or cannot check now is logged, and found again by the first send.
+        Raises nothing: one that cannot be used, is refused or cannot be checked now is logged, closes itself
+        and no other, and is found again by the first send.
         """
         ...
 

@@ -22,7 +22,7 @@ class Meaning:
     """One row of the table. `only_with` is the HTTP status without which the row does not hold.
 
     `attempted` False: decided in this process, so it says nothing of the provider or the credential.
-    `unreached`: tried, and certainly no part of the message was read by FCM.
+    `unreached`: tried with settings that are right as far as is known, and certainly not read by FCM.
     """
 
     outcome: Outcome
@@ -168,19 +168,15 @@ FAILURES: Mapping[FailureKind, Meaning] = MappingProxyType(
             min_backoff_seconds=OPERATOR_BACKOFF_SECONDS,
             attempted=False,
         ),
-        FailureKind.CREDENTIALS_UNUSABLE: Meaning(
-            Outcome.MISCONFIGURED, "no access token for FCM can be had", unreached=True
-        ),
+        FailureKind.CREDENTIALS_UNUSABLE: _misconfigured("no access token for FCM can be had"),
         FailureKind.TOKEN_SERVER_UNREACHABLE: _unreached(
             Outcome.TRANSIENT, "the token server gives no answer; nothing was sent"
         ),
         FailureKind.TOKEN_RAN_OUT: _unreached(
             Outcome.THROTTLED, "the access token ran out on its way to FCM; nothing was sent"
         ),
-        FailureKind.SERVER_UNTRUSTED: Meaning(
-            Outcome.MISCONFIGURED,
-            "the server's certificate is not trusted; check fcm.ca_file",
-            unreached=True,
+        FailureKind.SERVER_UNTRUSTED: _misconfigured(
+            "the server's certificate is not trusted; check fcm.ca_file"
         ),
         FailureKind.CONNECT_FAILED: _unreached(Outcome.TRANSIENT, "no connection to FCM; nothing was sent"),
         # No evidence against FCM, which answers others meanwhile, and so none for the breaker.

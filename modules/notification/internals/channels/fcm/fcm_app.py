@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+
+from prometheus_client import Gauge
 
 from modules.application.errors import ServiceError
 from modules.config.types import FcmAppSettings, FcmSettings
@@ -13,9 +16,16 @@ from modules.notification.internals.channels.fcm.error_body import refuses_acces
 from modules.notification.internals.channels.fcm.token_endpoint import TokenEndpoint
 from modules.notification.internals.channels.fcm.transport import FcmTransport
 
+CREDENTIAL_USABLE = Gauge(
+    "push_credential_usable", "1 while an access token can be had for the app, 0 while none can.", ["app_id"]
+)
+
 
 class FcmApp:
-    """Sends bodies for one app id. Lives on one event loop."""
+    """Sends bodies for one app id. Lives on one event loop.
+
+    What keeps it from sending is its own trouble: it is reported, and looked at again by the next send.
+    """
 
     def __init__(
         self, *, app_id: str, app: FcmAppSettings, settings: FcmSettings, max_concurrent_requests: int
@@ -34,6 +44,8 @@ class FcmApp:
             timeout_seconds=settings.request_timeout_seconds,
         )
         self._transport: FcmTransport | None = None
+        self._trusted: bytes | None = None
+        self._left: list[FcmTransport] = []
         self._reported: ServiceError | None = None
 
     async def access(self) -> Access:
@@ -41,8 +53,15 @@ class FcmApp:
 
         ProviderConfigurationError and ProviderRefusedError stay; ProviderUnavailableError may pass.
         """
-        self._opened()
-        return await self._tokens.access()
+        try:
+            self._opened()
+            access = await self._tokens.access()
+        except ServiceError:
+            CREDENTIAL_USABLE.labels(app_id=self._app_id).set(0)
+            raise
+        CREDENTIAL_USABLE.labels(app_id=self._app_id).set(1)
+        self._tell_of_recovery()
+        return access
 
     async def post(self, body: bytes, may_send: Callable[[], bool] = lambda: True) -> FcmAnswer:
         """Send one body. A refused access token is replaced once, as FCM did not read the message then.
@@ -73,10 +92,16 @@ class FcmApp:
             reason=error.reason,
         )
 
+    def _tell_of_recovery(self) -> None:
+        if self._reported is not None:
+            self._reported = None
+            get_logger().info("access token granted again", action="fcm.access_regained", app_id=self._app_id)
+
     async def close(self) -> None:
         await self._tokens.close()
-        if self._transport is not None:
-            await self._transport.close()
+        for transport in (*self._left, self._transport):
+            if transport is not None:
+                await transport.close()
 
     async def _post(self, body: bytes, may_send: Callable[[], bool]) -> tuple[FcmAnswer, Access | None]:
         """The answer, and the access it was asked with: the one of the moment there is room."""
@@ -87,11 +112,30 @@ class FcmApp:
             used = await self._tokens.access()
             return used
 
-        answer = await self._opened().post(body=body, access=access, may_send=may_send)
+        transport = self._opened()
+        answer = await transport.post(body=body, access=access, may_send=may_send)
+        if isinstance(answer, SendFailure) and answer.kind is FailureKind.SERVER_UNTRUSTED:
+            self._leave_if_mended(transport)
+            if self._transport is not transport:
+                answer = await self._opened().post(body=body, access=access, may_send=may_send)
         return answer, used
+
+    def _leave_if_mended(self, transport: FcmTransport) -> None:
+        """Have new connections opened if `ca_file` is another one by now; those in use end by themselves."""
+        if transport is self._transport and self._authorities() != self._trusted:
+            self._left.append(transport)
+            self._transport = None
+
+    def _authorities(self) -> bytes | None:
+        """What `ca_file` holds now; None without one, or when it cannot be read."""
+        ca_file = self._settings.ca_file
+        with suppress(OSError):
+            return None if ca_file is None else ca_file.read_bytes()
+        return None
 
     def _opened(self) -> FcmTransport:
         if self._transport is None:
+            self._trusted = self._authorities()
             self._transport = FcmTransport(
                 endpoint=self._settings.endpoint,
                 ca_file=self._settings.ca_file,
