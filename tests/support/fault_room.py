@@ -123,11 +123,9 @@ class FaultRoom:
                 self._application = bootstrap(settings, role=role)
         return self._application
 
-    def worker(self, *, skew_seconds: float = 0.0, **settings: object) -> ServiceProcess:
+    def worker(self, *, skew_seconds: float = 0.0, **settings: Any) -> ServiceProcess:
         """Start a worker process and return once it polls every task queue."""
-        skewed = ("tests.support.skewed_worker", str(skew_seconds))
-        command = skewed if skew_seconds else ("modules.cli.main", "worker", "--processes", "1")
-        started = self._process(*command, settings=settings)
+        started = self.begin_worker(skew_seconds=skew_seconds, **settings)
         queues = [self.task_queue(lane) for lane in Lane]
 
         def serves() -> bool:
@@ -136,6 +134,14 @@ class FaultRoom:
 
         eventually(serves, within_seconds=40)
         return started
+
+    def begin_worker(
+        self, *, skew_seconds: float = 0.0, code: Path = ROOT, **settings: Any
+    ) -> ServiceProcess:
+        """Start a worker process, of the `code` in another folder if wanted, and return at once."""
+        skewed = ("tests.support.skewed_worker", str(skew_seconds))
+        command = skewed if skew_seconds else ("modules.cli.main", "worker", "--processes", "1")
+        return self.process(*command, code=code, **settings)
 
     def caller(self, *, account_id: str, immediate: bool, idempotency_key: str | None) -> ServiceProcess:
         """Start a process that registers the account's device and sends one push."""
@@ -147,12 +153,14 @@ class FaultRoom:
             "immediate": immediate,
             "idempotency_key": idempotency_key,
         }
-        return self._process("tests.support.caller_main", json.dumps(wanted), settings={})
+        return self.process("tests.support.caller_main", json.dumps(wanted))
 
-    def _process(self, module: str, *arguments: str, settings: dict[str, object]) -> ServiceProcess:
+    def process(self, module: str, *arguments: str, code: Path = ROOT, **settings: Any) -> ServiceProcess:
+        """Start a module of `code` as a process that uses this room's servers and database."""
         environment = {**self.environment, **{name: str(value) for name, value in settings.items()}}
+        environment["PYTHONPATH"] = str(code)
         log = self._log(str(len(self.processes)))
-        process = ServiceProcess(module, *arguments, environment=environment, log=log)
+        process = ServiceProcess(module, *arguments, environment=environment, log=log, folder=code)
         self.processes.append(process)
         return process
 
@@ -255,6 +263,16 @@ class FaultRoom:
 
     def rows(self) -> list[Document]:
         return list(self._notifications.find())
+
+    def whole_rows(self) -> list[Document]:
+        """All rows, those of campaigns with their campaign's content, and what is the model's default."""
+        campaigns = {
+            each["_id"]: each["content"] for each in self._mongodb[self.database]["campaigns"].find()
+        }
+        return [
+            {"devices": [], **campaigns.get(row.get("campaign", {}).get("id"), {}), **row}
+            for row in self.rows()
+        ]
 
     def row(self, notification_id: str) -> Document:
         row = self._notifications.find_one({"_id": ObjectId(notification_id)})

@@ -18,7 +18,9 @@ EXIT_TIMEOUT_SECONDS = 40.0
 class ServiceProcess:
     """One process, its output in `log`. It is killed when the test's own process ends, however it ends."""
 
-    def __init__(self, module: str, *arguments: str, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, module: str, *arguments: str, environment: Mapping[str, str], log: Path, folder: Path = ROOT
+    ) -> None:
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
@@ -26,7 +28,7 @@ class ServiceProcess:
                 SpawnRequest(
                     command=[sys.executable, "-m", module, *arguments],
                     environment=environment,
-                    working_folder=ROOT,
+                    working_folder=folder,
                     stdout=output,
                     stderr=output,
                 )

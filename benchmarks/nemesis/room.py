@@ -1,0 +1,164 @@
+"""The servers, processes and records of one nemesis run, from its beginning to what the checker reads."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from benchmarks.nemesis.caller import CallerParams, command_line
+from benchmarks.nemesis.fault_hand import FaultHand
+from benchmarks.nemesis.records import Records, read_calls
+from benchmarks.nemesis.schedule import CALLERS, Fault
+from bootstrap import Role
+from modules.application.errors import ServiceError
+from modules.application.worker import Lane
+from modules.local_stack.local_stack_service import LocalStack
+from modules.notification.audience_types import Campaign, CampaignState
+from modules.notification.campaign_service import CampaignService
+from modules.notification.campaign_types import FINAL_STATES
+from tests.support.fault_room import HISTORIES_READ, FaultRoom
+from tests.support.mongodb_nodes import MongodbNodes
+from tests.support.servers import ROOT
+from tests.support.service_process import ServiceProcess
+
+# Requests a lane of a process has under way at most.
+REQUESTS_IN_FLIGHT = 8
+SCAN_EVERY_SECONDS = 3.0
+LIST_PAGE = 100
+SETTINGS = {
+    "FCM_MAX_CONCURRENT_REQUESTS": REQUESTS_IN_FLIGHT,
+    "FCM_REQUEST_TIMEOUT_SECONDS": 3,
+    "FCM_CONNECT_TIMEOUT_SECONDS": 2,
+    "RATE_RAMP_SECONDS": 0,
+    "RATE_QUOTA_PER_MINUTE": 6_000,
+    "IMMEDIATE_WAIT_SECONDS": 8,
+    "MONGODB_OPERATION_TIMEOUT_SECONDS": 10,
+    "WORKER_GRACEFUL_SHUTDOWN_SECONDS": 5,
+    "LOG_LEVEL": "WARNING",
+}
+Tell = Callable[[str], None]
+
+
+class NemesisRoom:
+    """Everything of a run that outlives its faults; made by `opened`."""
+
+    def __init__(self, room: FaultRoom, stack: LocalStack, seed: int, earlier: Path | None) -> None:
+        self._room = room
+        self._stack = stack
+        self._seed = seed
+        self._earlier = earlier
+        self._turns = dict.fromkeys(CALLERS, 0)
+        self._calls = stack.folder / "logs" / f"calls-{room.prefix}.jsonl"
+        self._scanning = threading.Event()
+
+    @classmethod
+    @contextmanager
+    def opened(cls, stack: LocalStack, *, seed: int, earlier: Path | None) -> Iterator[NemesisRoom]:
+        with FaultRoom.opened(stack, **SETTINGS) as room:
+            yield cls(room, stack, seed, earlier)
+
+    def begin(self, target: str, fault: Fault | None) -> ServiceProcess:
+        """Start the caller or worker of this name; `fault`: it takes a killed one's place, and how it is."""
+        if target in self._turns:
+            turn, self._turns[target] = self._turns[target], self._turns[target] + 1
+            params = CallerParams(
+                name=target,
+                turn=turn,
+                place=CALLERS.index(target),
+                callers=len(CALLERS),
+                seed=self._seed,
+                mark=self._room.address_mark,
+                path=str(self._calls),
+            )
+            return self._room.process(*command_line(params))
+        options: dict[str, Any] = {} if fault is None else fault.options
+        of_earlier = bool(options.get("earlier")) and self._earlier is not None
+        code = self._earlier if of_earlier and self._earlier is not None else ROOT
+        # The archive of an earlier commit is served as it is, with the host's time.
+        skew = 0.0 if of_earlier else float(options.get("skew_seconds", 0.0))
+        return self._room.begin_worker(skew_seconds=skew, code=code)
+
+    def run(self, schedule: tuple[Fault, ...], tell: Tell) -> FaultHand:
+        """Carry out the faults under load; returns when the load has ended and the servers are well again."""
+        self._room.become(Role.CALLER)
+        hand = FaultHand(
+            begin=self.begin,
+            nodes=MongodbNodes(self._stack),
+            temporal=self._stack.servers["temporal"],
+            simulator=self._room.simulator,
+        )
+        scanning = threading.Thread(target=self._scan_on, name="scan")
+        scanning.start()
+        try:
+            hand.carry_out(schedule, tell)
+        finally:
+            self._scanning.set()
+            scanning.join()
+            hand.end()
+        return hand
+
+    def _scan_on(self) -> None:
+        """Trigger a scan every few seconds, as far as the servers let it."""
+        while not self._scanning.wait(SCAN_EVERY_SECONDS):
+            with suppress(ServiceError):
+                self._room.scan()
+
+    def finish(self, within_seconds: float, tell: Tell) -> None:
+        """Scan, and resume what was left paused, until nothing is open or the time is over."""
+        deadline = time.monotonic() + within_seconds
+        while time.monotonic() < deadline:
+            try:
+                campaigns = self._campaigns()
+                for campaign in campaigns:
+                    if campaign.state in (CampaignState.PAUSED, CampaignState.HALTED):
+                        CampaignService.resume_campaign(campaign_id=campaign.id)
+                if self._room.open_count() == 0 and all(each.state in FINAL_STATES for each in campaigns):
+                    return
+                self._room.scan()
+            except ServiceError as error:
+                tell(f"not finished yet: {error.code}")
+            self._scanning.wait(0)
+        tell(f"{self._room.open_count()} row(s) are still open after {within_seconds:.0f} s")
+
+    def _campaigns(self) -> list[Campaign]:
+        found: list[Campaign] = []
+        while True:
+            before = found[-1].created_at if found else None
+            page = CampaignService.list_campaigns(limit=LIST_PAGE, before=before)
+            found += page
+            if len(page) < LIST_PAGE:
+                return found
+
+    def records(self, hand: FaultHand) -> Records:
+        """What the checker reads."""
+        room, campaigns = self._room, self._campaigns()
+        texts = {process.log.name: process.output for process in room.processes}
+        texts[room.own_log.name] = room.own_log.read_text()
+        queues = [room.task_queue(lane) for lane in Lane]
+        texts |= {
+            f"history {number}": history
+            for number, history in enumerate(room.probe.histories(queues, HISTORIES_READ))
+        }
+        return Records(
+            rows=room.whole_rows(),
+            devices=room.devices(),
+            audit=room.audit(),
+            calls=read_calls(self._calls.read_text().splitlines()),
+            campaigns=campaigns,
+            stand_stills=hand.stand_stills,
+            texts=texts,
+            secrets=(room.address_mark,),
+        )
+
+
+def archive(revision: str, folder: Path) -> Path:
+    """The files of an earlier commit, in a folder of their own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    packed = subprocess.run(["git", "archive", revision], cwd=ROOT, capture_output=True, check=True)
+    subprocess.run(["tar", "-x", "-C", str(folder)], input=packed.stdout, check=True)
+    return folder
