@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from modules.application.setting_names import named_setting
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -54,7 +56,21 @@ class UnavailableError(ServiceError):
 
 
 class ConfigurationError(ServiceError):
-    """The settings, or a file they name, cannot be used; an operator has to act."""
+    """The settings, or a file they name, cannot be used; an operator has to act.
+
+    `field` is the setting's name as config/default.yml has it; the message names its variable as well.
+    """
+
+    def __init__(
+        self, *, code: str, reason: str, field: str | None = None, problems: Sequence[Problem] = ()
+    ) -> None:
+        super().__init__(code=code, reason=reason, field=field, problems=problems)
+        if field is not None and len(self.problems) == 1:
+            self.args = (f"{code}: {named_setting(field)}: {reason}",)
+
+
+class HostUnknownError(ConfigurationError):
+    """No such host exists, as far as this one can resolve names; its name may yet come to be known."""
 
 
 class StoreError(ServiceError):

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import IntEnum
 
-from modules.application.errors import InvalidInputError, Problem, ServiceError, UnavailableError
+from modules.application.errors import (
+    ConfigurationError,
+    InvalidInputError,
+    Problem,
+    ServiceError,
+    UnavailableError,
+)
 
 
 class ExitCode(IntEnum):
     """0 done, 1 refused or a failed check, 2 wrong usage, 3 a server is out of reach, 70 a fault of ours.
 
-    70 is EX_SOFTWARE of sysexits.h, 130 and 141 are 128 plus SIGINT and SIGPIPE.
+    78 says that a setting, or a file it names, has to be mended, which no later try will do. 70 and 78 are
+    EX_SOFTWARE and EX_CONFIG of sysexits.h, 130 and 141 are 128 plus SIGINT and SIGPIPE.
     """
 
     OK = 0
@@ -19,6 +26,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     UNAVAILABLE = 3
     UNEXPECTED = 70
+    MISCONFIGURED = 78
     INTERRUPTED = 130
     BROKEN_PIPE = 141
 
@@ -42,4 +50,6 @@ def exit_code_for(error: ServiceError) -> int:
         return error.exit_code
     if isinstance(error, UsageProblemsError):
         return ExitCode.USAGE
+    if isinstance(error, ConfigurationError):
+        return ExitCode.MISCONFIGURED
     return ExitCode.UNAVAILABLE if isinstance(error, UnavailableError) else ExitCode.REFUSED

@@ -29,7 +29,10 @@ PROGRAM = "notifications"
 app = typer.Typer(
     add_completion=False,
     help="Durable notifications: send, look, operate.",
-    epilog="Exit codes: 0 done, 1 refused, 2 wrong usage, 3 server out of reach, 70 a fault, 130 Ctrl-C.",
+    epilog=(
+        "Exit codes: 0 done, 1 refused, 2 wrong usage, 3 server out of reach, 70 a fault, "
+        "78 a setting to mend, 130 Ctrl-C."
+    ),
 )
 
 

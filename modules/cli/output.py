@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from modules.application.errors import Problem, ServiceError
+from modules.application.setting_names import named_setting
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -122,7 +123,7 @@ def show_problems(
         print(to_json({"error": {**error, **(kept or {})}}), flush=True)
         return
     for problem in problems:
-        where = f"{problem.field}: " if problem.field else ""
+        where = f"{named_setting(problem.field)}: " if problem.field else ""
         print(plain(f"error: {where}{problem.reason} ({problem.code})"), file=sys.stderr, flush=True)
 
 

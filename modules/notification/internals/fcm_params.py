@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from modules.application.app_ids import APP_ID_RULE, is_app_id
 from modules.application.errors import Problem
 from modules.notification.internals.channels.fcm.message_builder import (
     MAX_COLLAPSE_ID_BYTES,
@@ -33,7 +34,6 @@ MAX_MESSAGE_BYTES = 4096
 # Firebase, "Send messages to topics": half of what a message to devices may take.
 MAX_BROADCAST_BYTES = 2048
 MAX_TARGETS = 500
-MAX_APP_ID_LENGTH = 64
 MAX_BADGE = 2**31 - 1
 NOTIFICATION_ID_LENGTH = 36
 
@@ -44,7 +44,6 @@ _APNS_PRIORITIES = ("1", "5", "10")
 # Apple, "Generating a remote notification", interruption-level.
 INTERRUPTION_LEVELS = ("passive", "active", "time-sensitive", "critical")
 _ANALYTICS_LABEL = re.compile(r"[a-zA-Z0-9\-_.~%]{1,50}")
-_APP_ID = re.compile(rf"[!-~]{{1,{MAX_APP_ID_LENGTH}}}")
 _APNS_HEADER = re.compile(r"apns-[a-z-]{1,40}")
 _APNS_HEADER_VALUE = re.compile(r"[!-~]([ -~]{0,254}[!-~])?")
 _EPOCH_SECONDS = re.compile(r"[0-9]{1,10}")
@@ -161,10 +160,7 @@ def _check_params(params: SendPushParams, has_expiry: bool, problems: ProblemLis
 
 def app_id_problems(app_id: object, *, field: str) -> list[Problem]:
     """What is wrong with the id of an app."""
-    if isinstance(app_id, str) and _APP_ID.fullmatch(app_id):
-        return []
-    reason = f"must be 1 to {MAX_APP_ID_LENGTH} printable ASCII characters, no spaces"
-    return [Problem("invalid_value", field, reason)]
+    return [] if is_app_id(app_id) else [Problem("invalid_value", field, f"must be {APP_ID_RULE}")]
 
 
 def _check_data(data: object, problems: ProblemList) -> dict[str, str]:

@@ -34,7 +34,7 @@ def _raising(error: BaseException) -> Callable[..., None]:
     [
         (ServiceError(code="c", reason="r"), ExitCode.REFUSED),
         (ConflictError(code="c", reason="r"), ExitCode.REFUSED),
-        (ConfigurationError(code="c", reason="r"), ExitCode.REFUSED),
+        (ConfigurationError(code="c", reason="r"), ExitCode.MISCONFIGURED),
         (UnavailableError(code="c", reason="r"), ExitCode.UNAVAILABLE),
         (KeyboardInterrupt(), ExitCode.INTERRUPTED),
         (typer.Abort(), ExitCode.INTERRUPTED),

@@ -12,7 +12,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from modules.application.errors import ConfigurationError
-from modules.config.config_service import CONFIG_FOLDER, ENVIRONMENTS, ConfigService
+from modules.application.setting_names import CONFIG_FOLDER
+from modules.config.config_service import ENVIRONMENTS, ConfigService
 from modules.config.types import Settings
 from modules.device_token.types import MAX_DEVICES
 
