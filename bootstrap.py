@@ -10,7 +10,7 @@ from typing import Any
 
 from modules.account.account_service import AccountService
 from modules.application.application_service import ApplicationService
-from modules.application.errors import UnavailableError
+from modules.application.errors import HostUnknownError, UnavailableError
 from modules.application.event_loop_thread import EventLoopThread
 from modules.application.garbage_collection import collect_rarely
 from modules.application.mongo_database import MongoDatabase
@@ -122,7 +122,7 @@ class Application:
             collect_rarely()
         try:
             await ApplicationService.serve_async(plan=self._plan())
-        except UnavailableError as error:
+        except (UnavailableError, HostUnknownError) as error:
             if self.role is Role.WORKER:
                 raise
             get_logger().warning(

@@ -17,6 +17,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from modules.application.errors import ConfigurationError, UnavailableError
+from modules.application.mongo_diagnosis import check_kind, check_options, diagnose
 from modules.application.repository import Document, database_errors
 from modules.application.steady_clock import steady_seconds
 from modules.config.types import MongoSettings
@@ -37,6 +38,7 @@ class MongoDatabase:
     """The service's database: majority writes, aware UTC datetimes, one client for one event loop."""
 
     def __init__(self, settings: MongoSettings) -> None:
+        check_options(settings.uri.get_secret_value())
         try:
             self._client: AsyncMongoClient[Document] = AsyncMongoClient(
                 settings.uri.get_secret_value(),
@@ -51,7 +53,7 @@ class MongoDatabase:
                 waitQueueTimeoutMS=int(settings.operation_timeout_seconds * 1000),
                 appname="notification-service",
             )
-        except (InvalidURI, MongoConfigurationError, ValueError):
+        except (InvalidURI, MongoConfigurationError, ValueError, OSError):
             # The driver's message repeats the URI, which holds the password.
             raise ConfigurationError(
                 code="database_misconfigured", field="mongodb.uri", reason="the MongoDB URI cannot be used"
@@ -62,9 +64,22 @@ class MongoDatabase:
         self.clock = DatabaseClock(self._client)
 
     async def ping(self) -> dict[str, Any]:
-        """Ask the server for its `hello` document; raises UnavailableError when it does not answer."""
+        """Ask the server for its `hello` document.
+
+        Raises UnavailableError when it does not answer, ConfigurationError when that is due to a setting.
+        """
+        try:
+            async with database_errors():
+                hello: dict[str, Any] = await self._client.admin.command("hello")
+        except UnavailableError as error:
+            raise await diagnose(self._client, error) from None
+        check_kind(hello)
+        return hello
+
+    async def check_access(self) -> None:
+        """Raise ConfigurationError unless the user may look at the database's collections."""
         async with database_errors():
-            return await self._client.admin.command("hello")
+            await self.database.list_collections()
 
     async def close(self) -> None:
         await self._client.close()

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from modules.application.errors import ConfigurationError, ServiceError
+from modules.application.setting_names import named_setting
 
 if TYPE_CHECKING:
     from modules.application.event_loop_thread import EventLoopThread
@@ -41,7 +42,8 @@ def examine() -> list[Finding]:
         settings = quiet(ConfigService.load())
     except ConfigurationError as error:
         remedy = "mend the variable or the file under config/; the other checks need the settings"
-        return [Finding(check="settings", ok=False, detail=f"{error.field}: {error.reason}", remedy=remedy)]
+        detail = "; ".join(f"{named_setting(each.field or '')}: {each.reason}" for each in error.problems)
+        return [Finding(check="settings", ok=False, detail=detail, remedy=remedy)]
     LoggerService.configure(settings.logging)
     loop_thread = EventLoopThread()
     try:
@@ -65,15 +67,18 @@ async def _finding(check: str, remedy: str, work: Callable[[], Awaitable[Finding
     try:
         found = await work()
     except ServiceError as error:
-        return Finding(check=check, ok=False, detail=_in_words(error), remedy=remedy)
+        return _wrong(check, error, remedy)
     except Exception as error:  # noqa: BLE001  a check that breaks must not keep the others from being made
         return Finding(check=check, ok=False, detail=f"unexpected {type(error).__name__}", remedy=remedy)
     return found if isinstance(found, Finding) else Finding(check=check, ok=True, detail=found)
 
 
-def _in_words(error: ServiceError) -> str:
-    where = f"{error.field}: " if error.field else ""
-    return f"{where}{error.reason} ({error.code})"
+def _wrong(check: str, error: ServiceError, remedy: str) -> Finding:
+    """A setting that is to blame is the one to mend; anything else may be due to several."""
+    where = f"{named_setting(error.field)}: " if error.field else ""
+    if isinstance(error, ConfigurationError) and error.field is not None:
+        remedy = f"mend {named_setting(error.field)}"
+    return Finding(check=check, ok=False, detail=f"{where}{error.reason} ({error.code})", remedy=remedy)
 
 
 async def _check_database(settings: Settings) -> list[Finding]:
@@ -86,18 +91,16 @@ async def _check_database(settings: Settings) -> list[Finding]:
     try:
         database = MongoDatabase(impatient)
     except ConfigurationError as error:
-        return [Finding(check="mongodb", ok=False, detail=_in_words(error), remedy=remedy)]
+        return [_wrong("mongodb", error, remedy)]
 
     async def mongodb() -> Finding | str:
         hello = await database.ping()
-        name = hello.get("setName")
-        if name is None:
-            detail, advice = "it is no replica set", "start mongod with --replSet and run rs.initiate()"
-            return Finding(check="mongodb", ok=False, detail=detail, remedy=advice)
+        await database.check_access()
         if not hello.get("isWritablePrimary"):
             detail, advice = "the member reached is not primary", "leave directConnection out of MONGODB_URI"
             return Finding(check="mongodb", ok=False, detail=detail, remedy=advice)
-        return f"primary of replica set {name}, database {settings.mongodb.database}"
+        where = f"primary of replica set {hello['setName']}" if "setName" in hello else "a sharded cluster"
+        return f"{where}, database {settings.mongodb.database}"
 
     async def clock() -> Finding | str:
         theirs = await database.clock.now()
@@ -147,7 +150,11 @@ async def _check_temporal(settings: Settings, loop_thread: EventLoopThread) -> l
         if state.paused:
             advice = "unpause it in Temporal's Web UI, under Schedules"
             return Finding(check="schedule", ok=False, detail="the scan's schedule is paused", remedy=advice)
-        return f"next scan {state.next_run_at.isoformat() if state.next_run_at else 'not planned'}"
+        if state.next_run_at is None:
+            advice = f"mend {named_setting('scan.cron')}, then run `notifications bootstrap`"
+            detail = "no scan will ever run: the expression names no moment to come"
+            return Finding(check="schedule", ok=False, detail=detail, remedy=advice)
+        return f"next scan {state.next_run_at.isoformat()}"
 
     remedy = "start Temporal, or mend TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE and the TLS or API key settings"
     try:

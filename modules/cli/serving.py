@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -80,6 +81,8 @@ def _serve_metrics(host: str, port: int) -> None:
     try:
         start_http_server(port, addr=host)
     except OSError as error:
+        of_the_port = error.errno in (errno.EADDRINUSE, errno.EACCES)
+        field, said = ("metrics.port", f"port {port}") if of_the_port else ("metrics.host", "this interface")
         raise ConfigurationError(
-            code="metrics_port_unusable", field="metrics.port", reason=f"port {port}: {error.strerror}"
+            code="metrics_port_unusable", field=field, reason=f"{said}: {error.strerror}"
         ) from error

@@ -298,4 +298,4 @@ def test_metrics_are_served_when_a_port_is_set(notifications: CommandLine) -> No
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = notifications.using(METRICS_PORT=str(port)).run("worker", "--json")
-    assert (ended.code, ended.error["code"]) == (1, "metrics_port_unusable")
+    assert (ended.code, ended.error["code"]) == (78, "metrics_port_unusable")

@@ -6,13 +6,20 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from pathlib import Path
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode, TLSConfig
 
-from modules.application.errors import ConfigurationError, UnavailableError
+from modules.application.errors import ConfigurationError
+from modules.application.internals.temporal_diagnosis import (
+    TemporalUnavailableError,
+    connect_failure,
+    namespace_failure,
+)
 from modules.config.types import TemporalSettings, TemporalTlsSettings
 from modules.logger.logger_service import get_logger
 
@@ -23,13 +30,6 @@ _log = get_logger()
 _NOT_OURS_TO_ADD = (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED)
 
 ConnectedHook = Callable[[Client], Awaitable[None]]
-
-
-class TemporalUnavailableError(UnavailableError):
-    """Temporal cannot be reached."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(code="temporal_unavailable", reason=reason)
 
 
 class TemporalGateway:
@@ -66,7 +66,7 @@ class TemporalGateway:
         opening = self._opening
         if opening is None or opening.done():
             if self._failure is not None and time.monotonic() < self._failed_until:
-                raise TemporalUnavailableError(self._failure.reason)
+                raise TemporalUnavailableError(self._failure.reason, field=self._failure.field)
             opening = self._opening = asyncio.create_task(self._open(), name="connect-temporal")
             opening.add_done_callback(_retrieve)
         # Unlike wait_for, wait leaves the task alone when time is up or the caller is cancelled.
@@ -111,17 +111,24 @@ class TemporalGateway:
         seconds = settings.connect_timeout_seconds
         try:
             async with asyncio.timeout(seconds):
-                return await Client.connect(
+                client = await Client.connect(
                     settings.address,
                     namespace=settings.namespace,
                     api_key=settings.api_key.get_secret_value() if settings.api_key else None,
                     tls=_tls(settings.tls),
                 )
         except TimeoutError:
-            raise TemporalUnavailableError(f"no answer from {settings.address} in {seconds:g} s") from None
+            reason = f"no answer from {settings.address} in {seconds:g} s"
+            raise TemporalUnavailableError(reason, field="temporal.address") from None
         except (RPCError, RuntimeError) as error:
             # The bridge reports a refused connection as RuntimeError.
-            raise TemporalUnavailableError(f"cannot connect to {settings.address}") from error
+            raise await connect_failure(error, settings) from error
+        try:
+            request = DescribeNamespaceRequest(namespace=settings.namespace)
+            await client.workflow_service.describe_namespace(request, timeout=self._rpc_timeout())
+        except RPCError as error:
+            raise namespace_failure(error, settings) from error
+        return client
 
     async def _ensure_search_attributes(self, client: Client) -> None:
         missing = set(self._search_attributes) - await self._known_attributes(client)
@@ -176,14 +183,20 @@ def _retrieve(opening: asyncio.Task[Client]) -> None:
 def _tls(settings: TemporalTlsSettings) -> TLSConfig | bool:
     if not settings.enabled:
         return False
+    return TLSConfig(
+        server_root_ca_cert=_read(settings.ca_file, "ca_file"),
+        domain=settings.server_name,
+        client_cert=_read(settings.cert_file, "cert_file"),
+        client_private_key=_read(settings.key_file, "key_file"),
+    )
+
+
+def _read(file: Path | None, name: str) -> bytes | None:
     try:
-        return TLSConfig(
-            server_root_ca_cert=settings.ca_file.read_bytes() if settings.ca_file else None,
-            domain=settings.server_name,
-            client_cert=settings.cert_file.read_bytes() if settings.cert_file else None,
-            client_private_key=settings.key_file.read_bytes() if settings.key_file else None,
-        )
+        return None if file is None else file.read_bytes()
     except OSError as error:
         raise ConfigurationError(
-            code="temporal_tls_unreadable", field="temporal.tls", reason=f"cannot read {error.filename}"
+            code="temporal_tls_unreadable",
+            field=f"temporal.tls.{name}",
+            reason=f"cannot read {error.filename}: {error.strerror}",
         ) from error

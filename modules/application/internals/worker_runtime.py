@@ -37,7 +37,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from modules.application.errors import ConflictError, NotFoundError, ServiceError, UnavailableError
 from modules.application.internals.lasting_server import LastingServer
-from modules.application.internals.temporal_gateway import TemporalGateway, TemporalUnavailableError
+from modules.application.internals.temporal_diagnosis import TemporalUnavailableError, schedule_failure
+from modules.application.internals.temporal_gateway import TemporalGateway
 from modules.application.internals.worker_server import WorkerServer
 from modules.application.worker import (
     CronSchedule,
@@ -266,7 +267,7 @@ class WorkerRuntime:
                 if wanted.update:
                     await client.get_schedule_handle(schedule_id).update(replaced, rpc_timeout=timeout)
         except RPCError as error:
-            raise TemporalUnavailableError("the schedule could not be created") from error
+            raise schedule_failure(error, self._settings) from error
         return schedule_id
 
     def _schedule(self, wanted: CronSchedule) -> Schedule:

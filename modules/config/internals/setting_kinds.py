@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
+from modules.config.internals.cron_expression import cron_problem
+
 MAX_WORD_LENGTH = 200
 # MongoDB, "Naming Restrictions": names of databases.
 MAX_DATABASE_NAME_BYTES = 63
@@ -21,11 +23,6 @@ _WORD = re.compile(r"[!-~]+")
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+):(\d{1,5})")
 _HTTPS_ORIGIN = re.compile(r"https://(\[[0-9A-Fa-f:.]+\]|[^/\s:@?#\[\]]+)(:\d{1,5})?")
 _MONGODB_URI = re.compile(r"mongodb(\+srv)?://\S+")
-# Temporal's parseCronString, whose own refusal of what is in the fields is kept.
-_CRON_ZONE = re.compile(r"(CRON_)?TZ=\S+\s+")
-_CRON_WORDS = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
-_CRON_FIELD = re.compile(r"[0-9A-Za-z*/,-]+")
-_CRON_EVERY = re.compile(r"@every\s+\S+")
 
 
 class SettingProblemError(ValueError):
@@ -110,17 +107,6 @@ def _web_address(text: str) -> str | None:
     return None if usable and _WORD.fullmatch(text) else "must be an http or https address"
 
 
-def _cron_expression(text: str) -> str | None:
-    said = _CRON_ZONE.sub("", text.strip(), count=1).partition("#")[0].strip()
-    if said in _CRON_WORDS or _CRON_EVERY.fullmatch(said):
-        return None
-    fields = said.split()
-    if 5 <= len(fields) <= 7 and all(_CRON_FIELD.fullmatch(each) for each in fields):
-        return None
-    words = ", ".join(_CRON_WORDS)
-    return f"must be a cron expression of 5 to 7 fields, or @every with a duration like 5m, or one of {words}"
-
-
 def _plain_path(path: Path) -> Path:
     if not str(path).isprintable():
         raise ValueError("must be a path of printable characters")
@@ -140,7 +126,7 @@ DatabaseName = Annotated[str, _kind(_database_name)]
 HostPort = Annotated[str, _kind(_host_port)]
 HttpsOrigin = Annotated[str, _kind(_https_origin)]
 WebAddress = Annotated[str, _kind(_web_address)]
-CronExpression = Annotated[str, _kind(_cron_expression)]
+CronExpression = Annotated[str, _kind(cron_problem)]
 MongodbUri = Annotated[SecretStr, _secret_kind(_mongodb_uri)]
 ApiKey = Annotated[SecretStr, _secret_kind(_api_key)]
 PlainPath = Annotated[Path, AfterValidator(_plain_path)]

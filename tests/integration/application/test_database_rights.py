@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_type_hints
 
 import pytest
 from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, IndexModel
@@ -121,12 +120,18 @@ async def test_a_user_with_more_rights_brings_it_up_to_date(guarded: GuardedMong
 
 def every_repository(database: AsyncDatabase[Document]) -> list[Repository]:
     """One of each; those with a setting get one that is no whole number."""
-    keeping = {"retention_days": 90.5}
-    return [
-        each(database, **(keeping if "retention_days" in inspect.signature(each.__init__).parameters else {}))
-        for each in sorted(_subclasses(Repository), key=lambda cls: cls.__name__)
-        if each.__module__.startswith("modules.")
-    ]
+    kinds = sorted(_subclasses(Repository), key=lambda kind: kind.__name__)
+    return [_made(kind, database) for kind in kinds if kind.__module__.startswith("modules.")]
+
+
+def _made(kind: Any, database: AsyncDatabase[Document]) -> Any:
+    wanted = get_type_hints(kind.__init__)
+    further = {
+        name: 90.5 if hint is float else _made(hint, database)
+        for name, hint in wanted.items()
+        if name not in ("database", "return")
+    }
+    return kind(database, **further)
 
 
 def _subclasses(cls: type[Repository]) -> set[Any]:

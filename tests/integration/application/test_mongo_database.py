@@ -16,6 +16,7 @@ from pymongo.errors import WriteError
 from modules.application.errors import ConfigurationError, StoreError, UnavailableError
 from modules.application.mongo_database import MongoDatabase
 from modules.application.repository import Repository, database_errors
+from modules.config.config_service import ConfigService
 from modules.config.types import MongoSettings
 
 SECRET = "a-refused-value"
@@ -81,10 +82,18 @@ async def test_an_absent_database_is_unavailable_and_its_address_is_not_told(now
         assert "127.0.0.1" not in str(error.value)
 
 
-@pytest.mark.parametrize("uri", ["postgres://user:xyzzy@host/db", "mongodb://user:xyzzy@:bad", "mongodb://"])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "postgres://user:xyzzy@host/db",
+        "mongodb://user:xyzzy@:bad",
+        "mongodb://",
+        "mongodb://user:xy/zzy@host",
+    ],
+)
 def test_an_address_that_is_none_is_a_configuration_error_without_the_password(uri: str) -> None:
     with pytest.raises(ConfigurationError) as error:
-        MongoDatabase(settings(uri))
+        MongoDatabase(ConfigService.load({"APP_ENV": "test", "MONGODB_URI": uri}).mongodb)
     assert error.value.field == "mongodb.uri"
     assert "xyzzy" not in f"{error.value}{error.value.__cause__}"
 

@@ -15,11 +15,8 @@ from temporalio.client import Client
 
 from modules.application.internals import lasting_server
 from modules.application.internals.lasting_server import LastingServer
-from modules.application.internals.temporal_gateway import (
-    ConnectedHook,
-    TemporalGateway,
-    TemporalUnavailableError,
-)
+from modules.application.internals.temporal_diagnosis import TemporalUnavailableError
+from modules.application.internals.temporal_gateway import ConnectedHook, TemporalGateway
 from modules.application.internals.worker_runtime import WorkerRuntime
 from modules.application.internals.worker_server import WorkerServer
 from modules.application.worker import CronSchedule, Lane, WorkerPlan
@@ -135,15 +132,13 @@ async def test_a_lasting_plan_is_served_again_after_its_worker_died(
             assert [each["action"] for each in logs].count("worker.ended") == died
 
 
-async def unusable(address: str) -> tuple[TemporalGateway, Client]:
+async def unusable(address: str) -> Client:
     """A connection whose workers end before they poll: the namespace does not exist."""
-    wanted = settings(address, TEMPORAL_NAMESPACE="no-such-namespace")
-    client = await Client.connect(address, namespace=wanted.namespace)
-    return TemporalGateway(wanted, search_attributes=()), client
+    return await Client.connect(address, namespace="no-such-namespace")
 
 
 async def test_the_end_of_a_plan_that_is_not_lasting_is_told(temporal_address: str) -> None:
-    _, client = await unusable(temporal_address)
+    client = await unusable(temporal_address)
     server = WorkerServer(make_plan(), lambda lane: lane.value)
     await server.start(client)
     with pytest.raises(RuntimeError):
@@ -156,15 +151,14 @@ async def test_a_lasting_plan_tries_again_where_nothing_was_ever_polled(
 ) -> None:
     """A client keeps the task queue of a worker that never ran: each try needs a connection of its own."""
     monkeypatch.setattr(lasting_server, "FIRST_PAUSE_SECONDS", 0.01)
-    gateway, client = await unusable(temporal_address)
     renewed: asyncio.Queue[None] = asyncio.Queue()
 
     async def renew(hook: ConnectedHook) -> None:
-        await gateway.renew(hook)
+        await hook(await unusable(temporal_address))
         renewed.put_nowait(None)
 
     server = LastingServer(make_plan(), lambda lane: lane.value, renew=renew)
-    await server.start(client)
+    await server.start(await unusable(temporal_address))
     async with asyncio.timeout(60):
         for _ in range(2):
             await renewed.get()

@@ -11,7 +11,8 @@ import pytest
 from temporalio.client import Client
 
 from modules.application.errors import ConfigurationError
-from modules.application.internals.temporal_gateway import TemporalGateway, TemporalUnavailableError
+from modules.application.internals.temporal_diagnosis import TemporalUnavailableError
+from modules.application.internals.temporal_gateway import TemporalGateway
 from modules.config.config_service import ConfigService
 from modules.config.types import TemporalSettings
 from temporal_config import SEARCH_ATTRIBUTES
@@ -168,5 +169,5 @@ async def test_a_missing_certificate_names_the_file(tmp_path: Path) -> None:
     wanted = settings(NOWHERE, TEMPORAL_TLS="true", TEMPORAL_TLS_CA_FILE=str(tmp_path / "ca.pem"))
     with pytest.raises(ConfigurationError) as error:
         await TemporalGateway(wanted, search_attributes=()).client()
-    assert error.value.field == "temporal.tls"
+    assert error.value.field == "temporal.tls.ca_file"
     assert "ca.pem" in error.value.reason

@@ -10,7 +10,8 @@ import pytest
 
 from modules.application.internals import lasting_server
 from modules.application.internals.lasting_server import LastingServer
-from modules.application.internals.temporal_gateway import ConnectedHook, TemporalUnavailableError
+from modules.application.internals.temporal_diagnosis import TemporalUnavailableError
+from modules.application.internals.temporal_gateway import ConnectedHook
 from modules.application.worker import Lane, WorkerPlan
 from tests.support.process_logs import capture_logs
 

@@ -88,6 +88,9 @@ def test_a_name_that_mongodb_takes_is_taken(name: str) -> None:
         "CRON_TZ=Europe/Berlin 0 3 * * *",
         "TZ=UTC @daily",
         "0 3 * * * # at night",
+        "0 3 * * 7",
+        "0 3 * * mond",
+        "0 0 1 1 Monday",
     ],
 )
 def test_what_temporal_takes_for_a_cron_expression_is_taken(expression: str) -> None:
@@ -96,7 +99,20 @@ def test_what_temporal_takes_for_a_cron_expression_is_taken(expression: str) -> 
 
 @pytest.mark.parametrize(
     "expression",
-    ["* * * *", "nonsense", "* * * * * * * *", "@reboot", "@Hourly", "@every", "*/5;* * * * *", "# nothing"],
+    [
+        *("* * * *", "nonsense", "* * * * * * * *", "@reboot", "@Hourly", "@every", "# nothing"),
+        *("*/5;* * * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * 32 * *", "* * * 13 *", "* * * * 8"),
+        *(
+            "5-1 * * * *",
+            "*/0 * * * *",
+            "? * * * *",
+            "L * * * *",
+            "* * * ja *",
+            "* * * * montag",
+            ", * * * *",
+        ),
+        *("60 * * * * * *", "* * * * * nineteen"),
+    ],
 )
 def test_what_is_no_cron_expression_is_refused(expression: str) -> None:
     assert refused(SCAN_CRON=expression) == ["scan.cron"]

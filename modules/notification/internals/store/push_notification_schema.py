@@ -89,7 +89,8 @@ def validator() -> dict[str, Any]:
     A final row has `finished_at` and is not due, so a plain `$set` of `status` cannot revive it. A campaign's
     row is never due: its campaign delivers it.
     """
-    finals = [status.value for status in FINAL_STATUSES]
+    # In one order in every process: a start compares what is there with what it would write.
+    finals = sorted(status.value for status in FINAL_STATUSES)
     is_final = {"$in": ["$status", finals]}
     is_due = {"$ne": [{"$type": "$due_at"}, "missing"]}
     is_finished = {"$ne": [{"$type": "$finished_at"}, "missing"]}
