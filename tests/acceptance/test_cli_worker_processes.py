@@ -182,5 +182,5 @@ def test_a_metrics_port_that_is_taken_is_refused(notifications: CommandLine) -> 
     port = two_free_ports()
     with socket.create_server(("127.0.0.1", port + 1)):
         ended = notifications.using(METRICS_PORT=str(port)).run("worker", "--processes", "2", "--json")
-    assert (ended.code, ended.error["code"]) == (1, "metrics_port_unusable")
+    assert (ended.code, ended.error["code"]) == (78, "metrics_port_unusable")
     assert str(port + 1) in ended.error["reason"]
