@@ -57,7 +57,8 @@ def worker(
 ) -> None:
     """Serve every task queue until SIGTERM or Ctrl-C, then finish what runs; a second signal ends at once.
 
-    Ends with 3 when MongoDB or Temporal cannot be reached at the start, so that a supervisor starts it again.
+    Ends with 3 when MongoDB or Temporal cannot be reached at the start, so that a supervisor starts it again,
+    and with 78 when a setting has to be mended.
     Several processes are started, watched and replaced by this one, which then serves nothing itself.
     """
     with StopSignals() as signals, suppress(StopRequested):

@@ -99,6 +99,18 @@ def test_a_server_that_is_away_keeps_its_code_and_is_named(
     assert f"error: {field}: " in ended.errors
 
 
+def test_a_caller_goes_on_without_a_temporal_whose_host_is_not_known_yet(
+    notifications: CommandLine, stack: LocalStack
+) -> None:
+    caller = notifications.using(**of(stack, "no such host"))
+    message = ("--account", "a", "--title", "Hello", "--body", "You")
+    ended = caller.run("send", *message, "--immediate", "--expires-in", "10m", "--json")
+    assert ended.code == UNAVAILABLE
+    kept = notifications.json("show", ended.error["notification_id"])
+    assert kept["status"] == "pending"
+    assert kept["expires_at"] is not None
+
+
 def test_several_processes_end_with_the_code_of_the_one_that_could_not_start(
     notifications: CommandLine, stack: LocalStack
 ) -> None:
