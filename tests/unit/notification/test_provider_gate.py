@@ -100,6 +100,22 @@ class ScriptedChannel:
         self.closed = True
 
 
+class OneByOneChannel(ScriptedChannel):
+    """Asks about a message once the one before it was answered."""
+
+    async def send_each(self, pushes: Sequence[Push], *, guard: SendGuard) -> list[SendPushResult]:
+        results = []
+        for push in pushes:
+            answers = []
+            for target in push.targets:
+                refused = guard.refusal(push, target)
+                if refused is None:
+                    self.sent.append(target.device_id)
+                answers.append(self._result(push, target, refused, guard))
+            results.append(SendPushResult(results=tuple(answers)))
+        return results
+
+
 class Clock:
     def __init__(self) -> None:
         self.now = 0.0
@@ -155,6 +171,18 @@ async def test_an_open_breaker_lets_nothing_through_and_costs_no_retry() -> None
     assert {each.outcome for each in result.results} == {Outcome.THROTTLED}
     assert {each.classification.code for each in result.results} == {"CIRCUIT_OPEN"}
     assert all(each.classification.retry_after_seconds == COOLDOWN for each in result.results)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "asked"), [(Outcome.MISCONFIGURED, 1), (Outcome.TRANSIENT, THRESHOLD), (Outcome.ACCEPTED, 20)]
+)
+async def test_a_provider_that_fails_midway_is_not_asked_for_the_rest(outcome: Outcome, asked: int) -> None:
+    channel = OneByOneChannel(lambda _: verdict(outcome))
+    result = await send(ProviderGate(channel, SETTINGS, clock=Clock()), make_targets(20))
+    assert len(channel.sent) == asked
+    assert [each.classification.attempted for each in result.results] == [True] * asked + [False] * (
+        20 - asked
+    )
 
 
 async def test_one_probe_of_a_page_goes_out_and_its_answer_opens_the_way() -> None:

@@ -303,3 +303,58 @@ def test_concluding_without_open_devices_is_always_final(given_outcomes: list[Ou
     settlement = conclude(make_row(), devices, retry_count=1)
     assume(settlement.next_retry_at is None)
     assert settlement.status in (Status.SENT, Status.FAILED)
+
+
+UNREACHED = (Outcome.TRANSIENT, Outcome.THROTTLED)
+
+
+@given(st.lists(st.sampled_from(UNREACHED), min_size=1, max_size=30))
+def test_what_never_reached_the_provider_costs_no_retry(given_outcomes: list[Outcome]) -> None:
+    row = make_row()
+    for outcome in given_outcomes:
+        settlement = settle(row, make_result(outcome=outcome, unreached=True))
+        assert (settlement.status, settlement.retry_count) == (Status.PENDING, 0)
+        row = after(row, settlement)
+
+
+def test_patience_with_a_provider_counts_from_when_it_was_not_reached() -> None:
+    fold = replace(FOLD, patience_seconds=100.0)
+    lost = make_result(outcome=Outcome.TRANSIENT, unreached=True)
+    row = after(make_row(), settle(make_row(), lost, fold=fold))
+    put_off = make_result(outcome=Outcome.THROTTLED, attempted=False)
+    row = after(row, settle(row, put_off, now=NOW + timedelta(seconds=90), fold=fold))
+    settlement = settle(row, lost, now=NOW + timedelta(seconds=100), fold=fold)
+    assert (settlement.status, settlement.error_type) == (Status.FAILED, "TRANSIENT")
+    assert "not reached" in str(settlement.error_message)
+
+
+def test_an_answer_of_the_provider_starts_the_patience_anew() -> None:
+    fold = replace(FOLD, patience_seconds=100.0)
+    lost = make_result(outcome=Outcome.TRANSIENT, unreached=True)
+    row = after(make_row(), settle(make_row(), lost, fold=fold))
+    answered = make_result(outcome=Outcome.TRANSIENT)
+    row = after(row, settle(row, answered, now=NOW + timedelta(seconds=90), fold=fold))
+    settlement = settle(row, lost, now=NOW + timedelta(seconds=150), fold=fold)
+    assert (settlement.status, settlement.retry_count) == (Status.PENDING, 1)
+
+
+def test_a_row_with_an_expiry_waits_for_the_provider_until_then() -> None:
+    fold = replace(FOLD, patience_seconds=1.0)
+    row = make_row(expires_at=NOW + timedelta(hours=1))
+    lost = make_result(outcome=Outcome.TRANSIENT, unreached=True)
+    row = after(row, settle(row, lost, fold=fold))
+    assert settle(row, lost, now=NOW + timedelta(minutes=30), fold=fold).status is Status.PENDING
+    assert settle(row, lost, now=NOW + timedelta(hours=1), fold=fold).status is Status.EXPIRED
+
+
+def test_the_longer_a_provider_is_not_reached_the_longer_the_pauses() -> None:
+    lost = make_result(outcome=Outcome.TRANSIENT, unreached=True, min_backoff_seconds=1.0)
+    row = after(make_row(), settle(make_row(), lost))
+    waits = []
+    for seconds in (1, 10, 100, 1_000):
+        now = NOW + timedelta(seconds=seconds)
+        settlement = settle(row, lost, now=now)
+        assert settlement.next_retry_at is not None
+        waits.append((settlement.next_retry_at - now).total_seconds())
+    assert waits == sorted(waits)
+    assert waits[0] < 3 < 30 < waits[-1] <= CAP_SECONDS
