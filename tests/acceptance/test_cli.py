@@ -150,9 +150,11 @@ def test_preferences_and_one_time_passwords(notifications: CommandLine, account:
     stranger = ("--account", account, "--ticket", "0" * 32)
     refused = notifications.run("otp", "verify", code, *stranger, "--json")
     assert (refused.code, refused.error["code"]) == (1, "one_time_password_not_found")
-    refused = notifications.run("otp", "send", "--account", account, "--json")
-    assert (refused.code, refused.error["code"]) == (1, "one_time_password_reissue_limited")
     assert notifications.json("otp", "verify", code, *whose) == {"verified": True}
+    # Too soon on most machines; on the slowest one the hour's five are used up.
+    again = (notifications.run("otp", "send", "--account", account, "--json") for _ in range(5))
+    refused = next(ended for ended in again if ended.code != 0)
+    assert (refused.code, refused.error["code"]) == (1, "one_time_password_reissue_limited")
 
 
 def test_a_doctor_finds_nothing_wrong(notifications: CommandLine) -> None:
