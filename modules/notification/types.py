@@ -61,6 +61,13 @@ class TargetAction(StrEnum):
     QUARANTINE = "quarantine"
 
 
+class Suspect(StrEnum):
+    """Whom a provider blames that refuses a request as invalid."""
+
+    MESSAGE_OR_TARGET = "message_or_target"
+    TARGET = "target"
+
+
 class BroadcastKind(StrEnum):
     """What else than a device one message can go to."""
 
@@ -186,7 +193,7 @@ class Classification:
     `retry_after_seconds` is the provider's word, `min_backoff_seconds` ours. `attempted` is False when this
     process decided, before anything left: the way is closed (breaker, pause), or the message cannot be sent.
     `unreached`: it was tried, and though nothing is wrong with our settings, certainly nothing of the message
-    was read by the provider.
+    was read by the provider. `suspect` is set where a permanent outcome may be the target's own fault.
     """
 
     outcome: Outcome
@@ -198,6 +205,7 @@ class Classification:
     scope: ThrottleScope | None = None
     attempted: bool = True
     unreached: bool = False
+    suspect: Suspect | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

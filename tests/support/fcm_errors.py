@@ -25,6 +25,6 @@ def quota_failure(subject: str, description: str = "") -> dict[str, Any]:
     return {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [violation]}
 
 
-def bad_request(field: str) -> dict[str, Any]:
-    violation = {"field": field, "description": "Invalid value"}
-    return {"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [violation]}
+def bad_request(*fields: str) -> dict[str, Any]:
+    violations = [{"field": field, "description": "Invalid value"} for field in fields]
+    return {"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": violations}

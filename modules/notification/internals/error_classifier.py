@@ -23,7 +23,7 @@ from modules.notification.internals.channels.fcm.error_table import (
     may_mean,
 )
 from modules.notification.internals.channels.fcm.retry_after import parse_http_date, parse_retry_after
-from modules.notification.types import Classification, Outcome, ThrottleScope
+from modules.notification.types import Classification, Outcome, Suspect, ThrottleScope
 
 ACCEPTED = Classification(outcome=Outcome.ACCEPTED, code="OK", reason="FCM accepted the message")
 UNKNOWN_CODES = Counter(
@@ -33,6 +33,9 @@ UNKNOWN_CODES = Counter(
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 # A name is stored with the row, so it has to be storable: no lone surrogates, no novels.
 _MESSAGE_NAME = re.compile(r"[!-~]{1,512}")
+# What FCM says of a malformed token and of a bad payload alike; BadRequest may name the field.
+_INVALID_ARGUMENT = "INVALID_ARGUMENT"
+_TARGET_FIELDS = frozenset({"message.token", "message.fid"})
 _QUOTA_WORDS = (
     (ThrottleScope.TOPIC, ("topic",)),
     (ThrottleScope.DEVICE, ("device", "token", "registration", "installation", "fid")),
@@ -100,6 +103,7 @@ class ErrorClassifier:
             detail=error.invalid_field if meaning.outcome is Outcome.PERMANENT else "",
             retry_after_seconds=retry_after,
             scope=_quota_scope(error) if meaning.outcome is Outcome.THROTTLED else None,
+            suspect=_suspect(error) if response.status == 400 and code == _INVALID_ARGUMENT else None,
         )
 
     def _look_up(self, status: int, error: ErrorBody) -> tuple[str, Meaning]:
@@ -132,6 +136,7 @@ def _classified(
     detail: str = "",
     retry_after_seconds: float | None = None,
     scope: ThrottleScope | None = None,
+    suspect: Suspect | None = None,
 ) -> Classification:
     return Classification(
         outcome=meaning.outcome,
@@ -143,6 +148,7 @@ def _classified(
         scope=scope,
         attempted=meaning.attempted,
         unreached=meaning.unreached,
+        suspect=suspect,
     )
 
 
@@ -150,6 +156,13 @@ def _retry_after_seconds(response: FcmResponse) -> float | None:
     # The server's own clock, where it tells it: ours may be minutes off.
     now = parse_http_date(response.headers.get("date")) or datetime.now(UTC)
     return parse_retry_after(response.headers.get("retry-after"), now=now)
+
+
+def _suspect(error: ErrorBody) -> Suspect | None:
+    """None where FCM names a part of the message that is the same for all."""
+    if not error.invalid_fields:
+        return Suspect.MESSAGE_OR_TARGET
+    return Suspect.TARGET if _TARGET_FIELDS.issuperset(error.invalid_fields) else None
 
 
 def _quota_scope(error: ErrorBody) -> ThrottleScope:

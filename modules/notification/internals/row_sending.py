@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import datetime
 
 from bson import ObjectId
@@ -29,6 +30,7 @@ from modules.notification.internals.send_guard import (
     known_since,
 )
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
+from modules.notification.internals.target_blame import TargetBlame
 from modules.notification.types import (
     ORDINARY_FLOW,
     Classification,
@@ -36,6 +38,7 @@ from modules.notification.types import (
     Priority,
     Push,
     PushTarget,
+    SendPushResult,
     Status,
 )
 
@@ -64,6 +67,7 @@ class RowSending:
         self._preparation = preparation
         self._recorder = recorder
         self._lanes = lanes
+        self._blame = TargetBlame()
 
     async def send(self, rounds: Sequence[Round], page: Page) -> dict[ObjectId, DeliveryReport]:
         """Make one attempt at every target; returns a report for each row that was still ours.
@@ -96,6 +100,7 @@ class RowSending:
 
     async def _send_line(self, line: Line, waiting: list[Part], page: Page) -> dict[ObjectId, DeliveryReport]:
         reports: dict[ObjectId, DeliveryReport] = {}
+        disputed: list[RowUnderWay] = []
         give_up_at = steady_seconds() + MOST_WAIT_SECONDS
         while waiting:
             leave = await self._leave(line, waiting, page, give_up_at)
@@ -108,7 +113,10 @@ class RowSending:
             waiting = [part for part in waiting if part.targets]
             for row in done:
                 row.parts -= 1
-            finished = [row for row in done if row.parts == 0]
+            finished = disputed + [row for row in done if row.parts == 0]
+            # What others answer says whose fault a refusal is.
+            disputed = [row for row in finished if waiting and self._is_undecided(row)]
+            finished = [row for row in finished if row not in disputed]
             if finished:
                 reports |= await self._finish(line, finished, page)
         return reports
@@ -140,7 +148,7 @@ class RowSending:
         known_at = min((part.row.known_at for part, _ in portion), default=page.known_at)
         guard = PortionGuard(line, page, known_at, self._clock)
         sent = await line.channel.send_each(pushes, guard=guard)
-        page.tally.count(sent)
+        self._note(pushes, sent, page)
         used = 0
         for (part, targets), answer in zip(portion, sent, strict=True):
             stale = []
@@ -216,6 +224,7 @@ class RowSending:
         going_back: list[PushNotificationModel] = []
         for row in rows:
             if row.results and not row.may_go_back():
+                self._judge(row, page)
                 settled.append(settled_row(row, line.lane.fold, now))
             elif not row.results and row.ending is not None:
                 settled.append(row.ending)
@@ -228,6 +237,33 @@ class RowSending:
             ),
         )
         return recorded | back
+
+    def _note(self, pushes: Sequence[Push], sent: Sequence[SendPushResult], page: Page) -> None:
+        """Count what is clear; a refusal that may be its target's own fault counts once it is judged."""
+        clear = []
+        for push, answer in zip(pushes, sent, strict=True):
+            for target, result in zip(push.targets, answer.results, strict=True):
+                spike = self._blame.note(push.payload.content_key, target, result)
+                if spike is not None:
+                    _log.error("a content is refused by many", action="push.refused_by_many", **asdict(spike))
+            clear.append([each for each in answer.results if each.classification.suspect is None])
+        page.tally.count([SendPushResult(results=tuple(results)) for results in clear])
+
+    def _is_undecided(self, row: RowUnderWay) -> bool:
+        key = row.round.row.content_fingerprint
+        return any(self._blame.is_undecided(key, target, result) for target, result in row.results)
+
+    def _judge(self, row: RowUnderWay, page: Page) -> None:
+        """Say of the row's refusals whose fault they are, and count them as that."""
+        key = row.round.row.content_fingerprint
+        suspects = []
+        for place, (target, result) in enumerate(row.results):
+            if result.classification.suspect is not None:
+                judged = self._blame.judged(key, target, result)
+                row.results[place] = target, judged
+                suspects.append(judged)
+        if suspects:
+            page.tally.count([SendPushResult(results=tuple(suspects))])
 
     async def let_go(
         self, rows: Sequence[PushNotificationModel], lease: Lease, *, seconds: float, reason: str

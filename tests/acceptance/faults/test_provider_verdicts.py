@@ -60,7 +60,7 @@ def test_fault_26_bad_payload(room: FaultRoom) -> None:
     """Final at once, with the provider's code; the device stays, the next message reaches it."""
     room.become(Role.WORKER)
     device = room.register("account")
-    room.simulator.add_rule(error_code="INVALID_ARGUMENT", times=1)
+    room.simulator.add_rule(http_status=400, times=1)
     refused = room.send("account")
     room.finish()
 

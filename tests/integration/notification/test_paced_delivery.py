@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from modules.device_token.device_token_service import DeviceTokenService
+from modules.device_token.types import DeviceState
 from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.internals.send_guard import SendingStop
 from modules.notification.notification_service import NotificationService
@@ -66,6 +67,18 @@ def test_a_page_goes_out_however_slow_the_rate(slow: PushService, beside: Thread
     eventually(lambda: all(slow.stored(each)["status"] == "sent" for each in ids))
     assert len(slow.accepted()) == ROWS
     assert first["fence"] == 1
+
+
+def test_a_refusal_is_judged_by_what_others_answer_later(slow: PushService) -> None:
+    """Its own portion says nothing yet: it waits for those that come after."""
+    malformed = slow.register("400", account_id="malformed")
+    ids = [slow.send(account_id="malformed")]
+    for name in ("first", "second"):
+        slow.register(account_id=name)
+        ids.append(slow.send(account_id=name))
+    reports = slow.deliver(*ids)
+    assert [report.status for report in reports] == [Status.FAILED, Status.SENT, Status.SENT]
+    assert slow.devices("malformed")[malformed.id].state is DeviceState.QUARANTINED
 
 
 def test_devices_that_moved_to_another_account_get_nothing_of_the_first(

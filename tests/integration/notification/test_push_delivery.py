@@ -58,12 +58,48 @@ def test_only_what_can_still_arrive_is_tried_again(service: PushService) -> None
 
 
 def test_a_bad_request_is_final_and_keeps_the_device(service: PushService) -> None:
-    device = service.register("INVALID_ARGUMENT")
+    device = service.register("400")
     notification_id = service.send()
     (report,) = service.deliver(notification_id)
     assert (report.status, report.note) == (Status.FAILED, "INVALID_ARGUMENT")
     assert service.devices()[device.id].state is DeviceState.ACTIVE
     assert service.stored(notification_id)["invalid_tokens"] == []
+
+
+def test_a_token_that_the_provider_names_as_malformed_is_quarantined(service: PushService) -> None:
+    device = service.register("INVALID_ARGUMENT")
+    notification_id = service.send()
+    (report,) = service.deliver(notification_id)
+    assert (report.status, report.note) == (Status.FAILED, "INVALID_ARGUMENT")
+    assert service.devices()[device.id].state is DeviceState.QUARANTINED
+    assert service.stored(notification_id)["invalid_tokens"] == [device.address]
+
+
+def test_a_device_that_refuses_what_the_accounts_others_took_is_quarantined(service: PushService) -> None:
+    good, malformed = service.register(), service.register("400")
+    notification_id = service.send()
+    (report,) = service.deliver(notification_id)
+    assert (report.status, report.accepted, report.failed) == (Status.SENT, 1, 1)
+    devices = service.devices()
+    assert devices[good.id].state is DeviceState.ACTIVE
+    assert (devices[malformed.id].state, devices[malformed.id].state_reason) == (
+        DeviceState.QUARANTINED,
+        "INVALID_ARGUMENT",
+    )
+    restored = DeviceTokenService.reinstate_device(device_id=malformed.id)
+    assert restored.state is DeviceState.ACTIVE
+
+
+def test_a_page_that_everybody_refuses_keeps_every_device(service: PushService) -> None:
+    """Also where the provider names the targets: so many at once are not all malformed."""
+    for kind in ("400", "INVALID_ARGUMENT"):
+        accounts = [f"{kind}-{number}" for number in range(30)]
+        for account_id in accounts:
+            service.register(kind, account_id=account_id)
+        reports = service.deliver(*[service.send(account_id=account_id) for account_id in accounts])
+        assert {(each.status, each.note) for each in reports} == {(Status.FAILED, "INVALID_ARGUMENT")}
+        for account_id in accounts:
+            assert {device.state for device in service.devices(account_id).values()} == {DeviceState.ACTIVE}
 
 
 def test_a_device_of_another_project_is_quarantined(service: PushService) -> None:

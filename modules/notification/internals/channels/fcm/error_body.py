@@ -21,13 +21,19 @@ _MESSAGE_FIELD = re.compile(r"message(\.[a-z_]{1,40}|\[\d{1,4}\]){0,8}")
 class ErrorBody:
     """`fcm_code` is FcmError.errorCode, `status` the google.rpc status; "" where FCM said nothing.
 
-    `quotas` are (subject, description) of QuotaFailure, `invalid_field` the first of BadRequest's fields.
+    `quotas` are (subject, description) of QuotaFailure, `invalid_fields` those of BadRequest that are FCM's
+    own names, "" in place of any other.
     """
 
     status: str = ""
     fcm_code: str = ""
     quotas: tuple[tuple[str, str], ...] = ()
-    invalid_field: str = ""
+    invalid_fields: tuple[str, ...] = ()
+
+    @property
+    def invalid_field(self) -> str:
+        """The first field that can be shown."""
+        return next((field for field in self.invalid_fields if field), "")
 
 
 def parse_json(body: bytes) -> Any:
@@ -53,7 +59,10 @@ def parse_error_body(body: bytes) -> ErrorBody:
             (_text(violation.get("subject")), _text(violation.get("description")))
             for violation in _objects(_first(items, QUOTA_FAILURE_TYPE).get("violations"))
         ),
-        invalid_field=_invalid_field(_objects(_first(items, BAD_REQUEST_TYPE).get("fieldViolations"))),
+        invalid_fields=tuple(
+            _field_name(violation)
+            for violation in _objects(_first(items, BAD_REQUEST_TYPE).get("fieldViolations"))
+        ),
     )
 
 
@@ -72,12 +81,9 @@ def _objects(value: Any) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _invalid_field(violations: list[dict[str, Any]]) -> str:
-    for violation in violations:
-        name = _text(violation.get("field"))
-        if _MESSAGE_FIELD.fullmatch(name):
-            return name
-    return ""
+def _field_name(violation: dict[str, Any]) -> str:
+    name = _text(violation.get("field"))
+    return name if _MESSAGE_FIELD.fullmatch(name) else ""
 
 
 def _text(value: Any) -> str:
