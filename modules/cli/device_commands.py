@@ -87,6 +87,21 @@ def remove(
     show_fields(_document(device))
 
 
+@app.command()
+def reinstate(
+    device_id: Annotated[
+        str, typer.Argument(metavar="DEVICE_ID", help="The device's id, see `device list --all`.")
+    ],
+    _json: JsonOption = False,
+) -> None:
+    """Send to a quarantined device again."""
+    with application():
+        from modules.device_token.device_token_service import DeviceTokenService
+
+        device = DeviceTokenService.reinstate_device(device_id=device_id)
+    show_fields(_document(device))
+
+
 def _document(device: Device) -> dict[str, object]:
     return {
         "id": device.id,

@@ -72,6 +72,20 @@ def test_bootstrap_can_be_repeated(notifications: CommandLine) -> None:
     assert "ok" in ended.output
 
 
+def test_a_device_whose_token_is_malformed_is_quarantined_and_reinstated(
+    notifications: CommandLine, account: str
+) -> None:
+    device = add_device(notifications, account, f"{account}:sim-INVALID_ARGUMENT*1-token")
+    message = ("--account", account, "--title", "t", "--body", "b", "--immediate")
+    assert notifications.run("send", *message, "--json").document["status"] == "failed"
+    [shown] = notifications.json("device", "list", "--account", account, "--all")["devices"]
+    assert (shown["state"], shown["state_reason"]) == ("quarantined", "INVALID_ARGUMENT")
+    assert notifications.json("device", "reinstate", device["id"])["state"] == "active"
+    assert notifications.json("send", *message)["status"] == "sent"
+    again = notifications.run("device", "reinstate", "0" * 24, "--json")
+    assert (again.code, again.error["code"]) == (1, "device_not_found")
+
+
 def test_a_device_is_listed_and_removed_and_its_token_never_printed(
     notifications: CommandLine, account: str
 ) -> None:
