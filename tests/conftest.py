@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from pymongo import MongoClient
 
 from modules.local_stack.local_stack_service import LocalStack, LocalStackService
@@ -36,6 +37,9 @@ atexit.register(_leave_with_own_status)
 
 
 def pytest_configure() -> None:
+    # A busy machine is no failure of one example; each test has its time limit.
+    settings.register_profile("by_test", deadline=None)
+    settings.load_profile("by_test")
     # A shell starts background jobs with SIGINT ignored, and what a test starts inherits that: no Ctrl-C
     # would reach it (POSIX, Shell Command Language, "Asynchronous Lists").
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
