@@ -14,6 +14,7 @@ from modules.application.mongo_database import MongoDatabase
 from modules.config.types import MongoSettings
 from modules.notification.audience_types import CampaignState
 from modules.notification.internals.campaign_stop import CampaignStop
+from modules.notification.internals.store import campaign_repository
 from modules.notification.internals.store.campaign_model import AudienceKind, AudienceModel, CampaignModel
 from modules.notification.internals.store.campaign_repository import CampaignRepository
 
@@ -90,6 +91,23 @@ async def test_a_stop_stays_one_until_the_next_chunk_begins(
 async def test_an_activity_that_is_told_to_end_needs_no_look(stop: CampaignStop) -> None:
     stop.told.set()
     assert (stop.is_set(), stop.by_record) == (True, False)
+
+
+async def test_a_slow_answer_is_asked_for_again(
+    stop: CampaignStop,
+    campaigns: CampaignRepository,
+    campaign_id: ObjectId,
+    database: MongoDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(campaign_repository, "SLOW_ANSWER_SECONDS", 0.0)
+    await database.database.command("profile", 2)
+    await campaigns.wish(campaign_id, CampaignState.CANCELLED)
+    assert await stop.look()
+    await database.database.command("profile", 0)
+    seen = database.database["system.profile"].find({"op": "query", "ns": {"$regex": "campaigns$"}})
+    asked = [entry["command"]["readConcern"]["level"] async for entry in seen]
+    assert asked == ["local", "linearizable"]
 
 
 async def test_nothing_is_sent_where_the_record_is_of_another_version(
