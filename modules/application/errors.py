@@ -52,7 +52,22 @@ class ConflictError(ServiceError):
 
 
 class UnavailableError(ServiceError):
-    """A server this service depends on cannot be reached; trying again later is right."""
+    """A server this service depends on cannot be reached; trying again later is right.
+
+    `may_have_happened` says of a write that it may have been applied all the same.
+    """
+
+    def __init__(
+        self,
+        *,
+        code: str,
+        reason: str,
+        field: str | None = None,
+        problems: Sequence[Problem] = (),
+        may_have_happened: bool = False,
+    ) -> None:
+        super().__init__(code=code, reason=reason, field=field, problems=problems)
+        self.may_have_happened = may_have_happened
 
 
 class ConfigurationError(ServiceError):
@@ -81,6 +96,7 @@ class StoreError(ServiceError):
 
     def __init__(self, server_code: int | None) -> None:
         super().__init__(code="store_refused", reason=f"MongoDB refused the operation ({server_code})")
+        self.server_code = server_code
 
 
 class UnreadableRecordError(ServiceError):

@@ -9,59 +9,56 @@ from typing import Any, ClassVar
 from pymongo import IndexModel
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import ConfigurationError as MongoConfigurationError
-from pymongo.errors import (
-    ConnectionFailure,
-    ExecutionTimeout,
-    OperationFailure,
-    PyMongoError,
-    WriteConcernError,
-    WTimeoutError,
-)
+from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from modules.application.collection_upkeep import CollectionNotPreparedError, Upkeep, needed_upkeep
-from modules.application.errors import ConfigurationError, StoreError, UnavailableError
+from modules.application.mongo_errors import (
+    DRIVER_ERRORS,
+    INDEX_KEY_SPECS_CONFLICT,
+    INDEX_OPTIONS_CONFLICT,
+    NAMESPACE_EXISTS,
+    UNAUTHORIZED,
+    service_error,
+)
+from modules.application.store_patience import StorePatience
 
 Document = dict[str, Any]
-
-# Error codes of the MongoDB server (src/mongo/base/error_codes.yml).
-_NAMESPACE_EXISTS = 48
-_INDEX_OPTIONS_CONFLICT = 85
-_INDEX_KEY_SPECS_CONFLICT = 86
-_AUTHENTICATION_FAILED = 18
-_UNAUTHORIZED = 13
 
 
 @asynccontextmanager
 async def database_errors() -> AsyncIterator[None]:
-    """Translate the driver's failures into ServiceError; the driver's text can hold addresses and is dropped.
+    """Translate the driver's failures into ServiceError, as `service_error` sorts them, without a repeat.
 
-    Raises UnavailableError when MongoDB cannot be reached or did not answer in time, ConfigurationError when
-    it refuses the credentials, StoreError for any other refusal: one that is expected is caught inside.
+    An error that is expected is caught inside.
     """
     try:
         yield
-    except (ConnectionFailure, ExecutionTimeout, WTimeoutError) as error:
-        raise _unavailable(error) from None
-    except MongoConfigurationError:
-        raise ConfigurationError(
-            code="database_misconfigured", field="mongodb.uri", reason="the MongoDB URI cannot be used"
-        ) from None
-    except OperationFailure as error:
-        if error.code in (_AUTHENTICATION_FAILED, _UNAUTHORIZED):
-            raise ConfigurationError(
-                code="database_refused", field="mongodb.uri", reason="MongoDB refused the credentials"
-            ) from None
-        # A write that a changing primary did not confirm may be tried again.
-        if isinstance(error, WriteConcernError) or error.has_error_label("RetryableWriteError"):
-            raise _unavailable(error) from None
-        raise StoreError(error.code) from None
+    except DRIVER_ERRORS as error:
+        raise service_error(error) from None
 
 
-def _unavailable(error: PyMongoError) -> UnavailableError:
-    return UnavailableError(
-        code="database_unavailable", reason=f"MongoDB did not answer ({type(error).__name__})"
-    )
+async def insert_once(collection: AsyncCollection[Document], document: Document) -> bool:
+    """Insert under the document's own `_id`, durable on a majority; False when another unique key is taken.
+
+    Safe to repeat: a try whose answer was lost is found again. Raises what the driver does.
+    """
+    try:
+        await collection.insert_one(document)
+    except DuplicateKeyError as error:
+        if "_id" not in (error.details or {}).get("keyPattern", {}):
+            return False
+        # The refusal hides whether a majority has the former try by now.
+        if not await confirm_majority(collection, document["_id"]):
+            return await insert_once(collection, document)
+    return True
+
+
+async def confirm_majority(collection: AsyncCollection[Document], document_id: object) -> bool:
+    """Whether the document is there; returns once a majority has it, raises what the driver does."""
+    # A write that changes nothing waits for all before it (MongoDB, "Write Concern").
+    nothing = {"$setOnInsert": {"_id": document_id}}
+    result = await collection.update_one({"_id": document_id}, nothing)
+    return result.matched_count == 1
 
 
 class Repository:
@@ -74,6 +71,7 @@ class Repository:
     def __init__(self, database: AsyncDatabase[Document]) -> None:
         self._database = database
         self._collection: AsyncCollection[Document] = database[self.collection_name]
+        self._patience = StorePatience(database)
 
     def index_models(self) -> Sequence[IndexModel]:
         """The indexes this collection needs; override where a setting decides about one."""
@@ -95,7 +93,7 @@ class Repository:
             try:
                 await self._carry_out(upkeep)
             except OperationFailure as error:
-                if error.code != _UNAUTHORIZED:
+                if error.code != UNAUTHORIZED:
                     raise
                 raise CollectionNotPreparedError(self.collection_name, upkeep.missing()) from None
 
@@ -114,7 +112,7 @@ class Repository:
                 self.collection_name, check_exists=False, validator=dict(self.validator)
             )
         except OperationFailure as error:
-            if error.code != _NAMESPACE_EXISTS:
+            if error.code != NAMESPACE_EXISTS:
                 raise
             await self._set_validator()
 
@@ -128,9 +126,9 @@ class Repository:
             await self._collection.create_indexes([index])
         except OperationFailure as error:
             wanted = index.document.get("expireAfterSeconds")
-            if wanted is None or error.code not in (_INDEX_OPTIONS_CONFLICT, _INDEX_KEY_SPECS_CONFLICT):
+            if wanted is None or error.code not in (INDEX_OPTIONS_CONFLICT, INDEX_KEY_SPECS_CONFLICT):
                 raise
-            if error.code == _INDEX_KEY_SPECS_CONFLICT:
+            if error.code == INDEX_KEY_SPECS_CONFLICT:
                 # Which documents it holds has changed. Without it, nothing is worse than kept too long.
                 await self._collection.drop_index(index.document["name"])
                 await self._collection.create_indexes([index])

@@ -139,3 +139,13 @@ def test_the_tests_of_a_tier_mirror_the_modules() -> None:
     for tier in ("unit", "integration"):
         folders = {path.name for path in (ROOT / "tests" / tier).iterdir() if path.is_dir()}
         assert folders <= modules | extra, tier
+
+
+def test_stores_reach_mongodb_through_their_patience() -> None:
+    """`database_errors` translates and does not wait: a step-down would be everybody's own to survive."""
+    stores = [path for path in python_files("modules") if "store" in path.parts]
+    stores = [path for path in stores if "local_stack" not in path.parts]
+    bare = [relative(path) for path in stores if "database_errors" in set(calls(tree_of(path)))]
+    assert bare == []
+    patient = [path for path in stores if "_patience" in path.read_text()]
+    assert len(patient) > 5

@@ -23,7 +23,10 @@ class PushNotificationReader:
         self._clock = clock
 
     async def get(self, notification_id: str) -> PushNotificationModel:
-        """The row of this id; raises PushNotificationNotFoundError, also for what is no id at all."""
+        """The row of this id; raises PushNotificationNotFoundError, also for what is no id at all.
+
+        Raises UnreadableRecordError for a row that another version of the service wrote.
+        """
         row = await self._repository.find(row_id_of(notification_id))
         if row is None:
             raise PushNotificationNotFoundError

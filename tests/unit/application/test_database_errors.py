@@ -1,16 +1,41 @@
-"""What the driver raises becomes a ServiceError without the text, in which MongoDB quotes documents."""
+"""What the driver raises becomes a ServiceError by its code, without the text that quotes values."""
 
 from __future__ import annotations
 
 import traceback
+from typing import Any
 
 import pytest
-from pymongo.errors import BulkWriteError, DuplicateKeyError, ExecutionTimeout, OperationFailure
+from pymongo.errors import (
+    AutoReconnect,
+    BulkWriteError,
+    DocumentTooLarge,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    NetworkTimeout,
+    NotPrimaryError,
+    OperationFailure,
+    ServerSelectionTimeoutError,
+    WaitQueueTimeoutError,
+    WriteConcernError,
+    WriteError,
+    WTimeoutError,
+)
 
 from modules.application.errors import ConfigurationError, StoreError, UnavailableError
+from modules.application.mongo_errors import CODES, Sort, service_error
 from modules.application.repository import database_errors
 
 SECRET = "the-secret-value"
+PASSING = [code for code, known in CODES.items() if known.sort is Sort.PASSING]
+REFUSED = [code for code, known in CODES.items() if known.sort is Sort.REFUSED]
+
+
+def bulk(*codes: int, unconfirmed: int | None = None) -> BulkWriteError:
+    details: dict[str, Any] = {"writeErrors": [{"code": code, "errmsg": SECRET} for code in codes]}
+    if unconfirmed is not None:
+        details["writeConcernErrors"] = [{"code": unconfirmed, "errmsg": SECRET}]
+    return BulkWriteError(details)
 
 
 @pytest.mark.parametrize(
@@ -40,8 +65,10 @@ async def test_a_refusal_that_is_expected_can_be_caught_inside() -> None:
     ("failure", "expected"),
     [
         (ExecutionTimeout("too long", 50), UnavailableError),
-        (OperationFailure("not primary", 10107, {"errorLabels": ["RetryableWriteError"]}), UnavailableError),
+        (OperationFailure("new code", 9_999, {"errorLabels": ["RetryableWriteError"]}), UnavailableError),
         (OperationFailure("no such user", 18), ConfigurationError),
+        (OperationFailure("not allowed", 13), ConfigurationError),
+        (OperationFailure("no such name", 73), ConfigurationError),
     ],
 )
 async def test_what_an_operator_or_time_can_mend_is_told_as_that(
@@ -50,3 +77,62 @@ async def test_what_an_operator_or_time_can_mend_is_told_as_that(
     with pytest.raises(expected):
         async with database_errors():
             raise failure
+
+
+@pytest.mark.parametrize("code", PASSING)
+@pytest.mark.parametrize("make", [OperationFailure, WriteError])
+def test_what_passes_is_to_be_tried_again_however_it_comes_and_without_a_label(
+    code: int, make: type[OperationFailure]
+) -> None:
+    """A step-down reaches an update of many as a WriteError 189 that has no label."""
+    assert isinstance(service_error(make("failed", code)), UnavailableError)
+    assert isinstance(service_error(bulk(code)), UnavailableError)
+    assert isinstance(service_error(bulk(11000, unconfirmed=code)), StoreError)
+
+
+@pytest.mark.parametrize("code", REFUSED)
+@pytest.mark.parametrize("make", [OperationFailure, WriteError])
+def test_what_is_refused_for_good_is_that_however_it_comes(code: int, make: type[OperationFailure]) -> None:
+    for error in (make("failed", code), bulk(189, code)):
+        told = service_error(error)
+        assert isinstance(told, StoreError)
+        assert told.server_code == code
+
+
+def test_a_code_that_nobody_knows_is_a_refusal() -> None:
+    assert isinstance(service_error(OperationFailure("failed", 7_777_777)), StoreError)
+    assert isinstance(service_error(OperationFailure("failed")), StoreError)
+
+
+def test_a_document_that_the_driver_finds_too_large_is_refused_for_good() -> None:
+    told = service_error(DocumentTooLarge("too large"))
+    assert isinstance(told, StoreError)
+    assert told.server_code == 10334
+
+
+@pytest.mark.parametrize(
+    ("error", "may_have_happened"),
+    [
+        (ServerSelectionTimeoutError("no primary"), False),
+        (WaitQueueTimeoutError("no connection"), False),
+        (NotPrimaryError("stepped down", {"code": 189}), False),
+        (OperationFailure("interrupted", 11602), False),
+        (AutoReconnect("connection closed"), True),
+        (NetworkTimeout("timed out"), True),
+        # Of many documents some may have been changed before.
+        (WriteError("stepped down", 189), True),
+        (bulk(189), True),
+        (WTimeoutError("waiting for replication", 64), True),
+        (WriteConcernError("stepped down", 189), True),
+        (WriteConcernError("no majority", 100), True),
+        (bulk(unconfirmed=64), True),
+    ],
+)
+def test_a_write_that_may_have_been_applied_is_told_apart(error: Exception, may_have_happened: bool) -> None:
+    told = service_error(error)
+    assert isinstance(told, UnavailableError)
+    assert told.may_have_happened is may_have_happened
+
+
+def test_every_row_of_the_table_says_why() -> None:
+    assert all(code.name and code.why for code in CODES.values())

@@ -10,7 +10,7 @@ from pymongo import ReturnDocument
 from modules.account.internals.store.account_model import AccountModel
 from modules.account.types import ACCOUNT_ID_MAX_LENGTH, MAX_TAGS, Account
 from modules.application.records import read_record
-from modules.application.repository import Document, Repository, database_errors
+from modules.application.repository import Document, Repository
 
 
 class AccountRepository(Repository):
@@ -50,21 +50,20 @@ class AccountRepository(Repository):
                 }
             }
         ]
-        async with database_errors():
-            # MongoDB 4.2 and later itself repeats an upsert that lost a race for a unique key.
-            document = await self._collection.find_one_and_update(
+        # MongoDB 4.2 and later itself repeats an upsert that lost a race for a unique key.
+        document = await self._patience.repeated(
+            lambda: self._collection.find_one_and_update(
                 {"_id": account_id}, update, upsert=True, return_document=ReturnDocument.AFTER
             )
+        )
         return read_record(AccountModel, document).to_account()
 
     async def find(self, account_id: str) -> Account | None:
-        async with database_errors():
-            document = await self._collection.find_one({"_id": account_id})
+        document = await self._patience.repeated(lambda: self._collection.find_one({"_id": account_id}))
         return None if document is None else read_record(AccountModel, document).to_account()
 
     async def erase(self, account_id: str) -> int:
-        async with database_errors():
-            result = await self._collection.delete_one({"_id": account_id})
+        result = await self._patience.repeated(lambda: self._collection.delete_one({"_id": account_id}))
         return result.deleted_count
 
     async def matching(
@@ -83,13 +82,13 @@ class AccountRepository(Repository):
         return await self._ids({"_id": {"$in": list(account_ids)}, "locale": {"$nin": list(locales)}})
 
     async def _ids(self, wanted: Document) -> set[str]:
-        async with database_errors():
-            documents = await self._collection.find(wanted, {"_id": 1}).to_list()
+        documents = await self._patience.repeated(lambda: self._collection.find(wanted, {"_id": 1}).to_list())
         return {document["_id"] for document in documents}
 
     async def locales_of(self, account_ids: Collection[str]) -> dict[str, str]:
         """The locales of the recorded accounts."""
         wanted = {"_id": {"$in": list(account_ids)}}
-        async with database_errors():
-            documents = await self._collection.find(wanted, {"locale": 1}).to_list()
+        documents = await self._patience.repeated(
+            lambda: self._collection.find(wanted, {"locale": 1}).to_list()
+        )
         return {document["_id"]: document["locale"] for document in documents}

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from pymongo import ASCENDING, IndexModel, ReturnDocument
 
 from modules.application.records import read_record
-from modules.application.repository import Document, Repository, database_errors
+from modules.application.repository import Document, Repository
 from modules.authentication.internals.store.one_time_password_model import OneTimePasswordModel
 
 # Kept for a day after expiry, so that a late answer is told "expired" and not "never sent".
@@ -125,15 +125,16 @@ class OneTimePasswordRepository(Repository):
             {"$replaceWith": {"$cond": [may_be_issued, _document(new), "$$ROOT"]}},
         ]
         wait_ms = {"$subtract": [_next_issue(limits), "$$NOW"]}
-        async with database_errors():
-            # MongoDB 4.2 and later itself repeats an upsert that lost a race for a unique key.
-            document = await self._collection.find_one_and_update(
+        # MongoDB 4.2 and later itself repeats an upsert that lost a race for a unique key.
+        document = await self._patience.repeated(
+            lambda: self._collection.find_one_and_update(
                 {"_id": _key(new.account_id, new.purpose)},
                 update,
                 projection={"ticket_id": True, "expires_at": True, "wait_ms": wait_ms},
                 upsert=True,
                 return_document=ReturnDocument.AFTER,
             )
+        )
         # An upsert that gives back what it leaves behind always gives something back.
         assert document is not None
         if document["ticket_id"] == new.ticket_id:
@@ -146,8 +147,8 @@ class OneTimePasswordRepository(Repository):
         retracted = [
             {"$set": {"used_at": "$$NOW", "salt": None, "code_hash": None, "issued_at": not_this_one}}
         ]
-        async with database_errors():
-            await self._collection.update_one(_waiting(account_id, purpose, ticket_id), retracted)
+        waiting = _waiting(account_id, purpose, ticket_id)
+        await self._patience.repeated(lambda: self._collection.update_one(waiting, retracted))
 
     async def take_attempt(self, *, account_id: str, purpose: str, ticket_id: str) -> Attempt | None:
         """Pay for one attempt before the code is looked at; None when there is none to be had.
@@ -159,8 +160,9 @@ class OneTimePasswordRepository(Repository):
             "attempts_left": {"$gt": 0},
             "$expr": _NOT_EXPIRED,
         }
-        async with database_errors():
-            document = await self._collection.find_one_and_update(wanted, {"$inc": {"attempts_left": -1}})
+        document = await self._patience.once(
+            lambda: self._collection.find_one_and_update(wanted, {"$inc": {"attempts_left": -1}})
+        )
         if document is None:
             return None
         model = read_record(OneTimePasswordModel, document)
@@ -171,22 +173,24 @@ class OneTimePasswordRepository(Repository):
     async def consume(self, *, account_id: str, purpose: str, ticket_id: str) -> bool:
         """Use the code up; False when it was used or replaced since the attempt was taken."""
         used = [{"$set": {"used_at": "$$NOW", "salt": None, "code_hash": None}}]
-        async with database_errors():
-            result = await self._collection.update_one(_waiting(account_id, purpose, ticket_id), used)
+        waiting = _waiting(account_id, purpose, ticket_id)
+        result = await self._patience.once(lambda: self._collection.update_one(waiting, used))
         return result.modified_count == 1
 
     async def erase(self, account_id: str) -> int:
         """Remove every code of the account; returns how many."""
-        async with database_errors():
-            result = await self._collection.delete_many({"account_id": account_id}, hint=_BY_ACCOUNT)
+        result = await self._patience.repeated(
+            lambda: self._collection.delete_many({"account_id": account_id}, hint=_BY_ACCOUNT)
+        )
         return result.deleted_count
 
     async def standing(self, *, account_id: str, purpose: str, ticket_id: str) -> Standing:
         """Why no attempt could be taken."""
-        async with database_errors():
-            document = await self._collection.find_one(
-                _waiting(account_id, purpose, ticket_id), {"attempts_left": True, "open": _NOT_EXPIRED}
-            )
+        wanted, fields = (
+            _waiting(account_id, purpose, ticket_id),
+            {"attempts_left": True, "open": _NOT_EXPIRED},
+        )
+        document = await self._patience.repeated(lambda: self._collection.find_one(wanted, fields))
         if document is None:
             return Standing.ABSENT
         if not document["open"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 
 from modules.application.records import read_record
-from modules.application.repository import Document, Repository, database_errors
+from modules.application.repository import Document, Repository
 from modules.application.transactions import in_transaction
 from modules.device_token.errors import TooManyDevicesError
 from modules.device_token.internals.device_params import DeviceRegistration
@@ -131,12 +131,9 @@ class DeviceRepository(Repository):
 
         Raises TooManyDevicesError, with nothing written, when the account has `most` others.
         """
-        async with database_errors():
-            document = await self._seen_again(registration)
-            if document is None:
-                document = await in_transaction(
-                    self._database, lambda session: self._registered(registration, most, session)
-                )
+        document = await self._patience.repeated(lambda: self._seen_again(registration))
+        if document is None:
+            document = await self._patience.repeated(self._transaction(self._registered, registration, most))
         return _device(document)
 
     async def _seen_again(self, registration: DeviceRegistration) -> Document | None:
@@ -193,11 +190,15 @@ class DeviceRepository(Repository):
                 return
         raise TooManyDevicesError(most)
 
+    def _transaction(self, work: Callable[..., Awaitable[Any]], *of: Any) -> Callable[[], Awaitable[Any]]:
+        return lambda: in_transaction(self._database, partial(work, *of))
+
     async def find(self, device_id: str) -> Device | None:
         if not ObjectId.is_valid(device_id):
             return None
-        async with database_errors():
-            document = await self._collection.find_one({"_id": ObjectId(device_id)})
+        document = await self._patience.repeated(
+            lambda: self._collection.find_one({"_id": ObjectId(device_id)})
+        )
         return None if document is None else _device(document)
 
     async def deactivate(self, *, account_id: str, device_id: str, reason: str) -> Device | None:
@@ -222,8 +223,7 @@ class DeviceRepository(Repository):
         retired: set[str] = set()
         for start in range(0, len(retirements), _RETIREMENTS_A_COMMAND):
             part = retirements[start : start + _RETIREMENTS_A_COMMAND]
-            async with database_errors():
-                retired |= await in_transaction(self._database, partial(self._retired, part))
+            retired |= await self._patience.repeated(self._transaction(self._retired, part))
         return retired
 
     async def _retired(
@@ -253,10 +253,7 @@ class DeviceRepository(Repository):
         device = await self.find(device_id)
         if device is None or device.state is not DeviceState.QUARANTINED:
             return None
-        async with database_errors():
-            document = await in_transaction(
-                self._database, lambda session: self._reinstated(device, most, session)
-            )
+        document = await self._patience.repeated(self._transaction(self._reinstated, device, most))
         return None if document is None else _device(document)
 
     async def _reinstated(self, device: Device, most: int, session: AsyncClientSession) -> Document | None:
@@ -271,8 +268,9 @@ class DeviceRepository(Repository):
 
     async def erase(self, account_id: str) -> int:
         """Remove every device of the account; returns how many."""
-        async with database_errors():
-            result = await self._collection.delete_many({"account_id": account_id}, hint=_BY_ACCOUNT)
+        result = await self._patience.repeated(
+            lambda: self._collection.delete_many({"account_id": account_id}, hint=_BY_ACCOUNT)
+        )
         return result.deleted_count
 
     async def devices_of(
@@ -293,18 +291,17 @@ class DeviceRepository(Repository):
         self, *, account_ids: Sequence[str], app_id: str | None, limit: int
     ) -> dict[str, list[Device]]:
         # Cut off by the server ($firstN, MongoDB 5.2): 32 ms, not 94, when one of 501 accounts has 20,000.
+        first = {"$firstN": {"n": limit, "input": "$$ROOT"}}
         pipeline: list[dict[str, Any]] = [
             {"$match": _active(account_ids, app_id)},
             {"$sort": {"account_id": ASCENDING, **dict(_MOST_RECENT_FIRST)}},
-            {
-                "$group": {
-                    "_id": "$account_id",
-                    "devices": {"$firstN": {"n": limit, "input": "$$ROOT"}},
-                }
-            },
+            {"$group": {"_id": "$account_id", "devices": first}},
         ]
-        async with database_errors():
-            groups = await (await self._collection.aggregate(pipeline, hint=_BY_ACCOUNT)).to_list()
+
+        async def grouped() -> list[Document]:
+            return await (await self._collection.aggregate(pipeline, hint=_BY_ACCOUNT)).to_list()
+
+        groups = await self._patience.repeated(grouped)
         return {group["_id"]: [_device(document) for document in group["devices"]] for group in groups}
 
     async def accounts_with_devices(
@@ -321,30 +318,36 @@ class DeviceRepository(Repository):
         while (missing := limit - len(found)) > 0:
             wanted = {**_matching(criteria), "account_id": {"$gt": after}}
             keys = missing * _KEYS_AN_ACCOUNT
-            cursor = self._collection.find(
-                wanted, {"_id": 0, "account_id": 1}, hint=_BY_AUDIENCE, limit=keys, batch_size=keys
-            )
-            async with database_errors():
-                documents = await cursor.sort("account_id", ASCENDING).to_list()
+            documents = await self._patience.repeated(partial(self._keys_of, wanted, limit=keys))
             found.update(dict.fromkeys(document["account_id"] for document in documents))
             if len(documents) < keys:
                 break
             after = documents[-1]["account_id"]
         return list(found)[:limit]
 
+    async def _keys_of(self, wanted: Document, *, limit: int) -> list[Document]:
+        cursor = self._collection.find(
+            wanted, {"_id": 0, "account_id": 1}, hint=_BY_AUDIENCE, limit=limit, batch_size=limit
+        )
+        return await cursor.sort("account_id", ASCENDING).to_list()
+
     async def _most_recent(self, wanted: Document, limit: int) -> list[Device]:
-        cursor = self._collection.find(wanted, hint=_BY_ACCOUNT).sort(_MOST_RECENT_FIRST).limit(limit)
-        async with database_errors():
-            documents = await cursor.to_list()
+        def found() -> Awaitable[list[Document]]:
+            cursor = self._collection.find(wanted, hint=_BY_ACCOUNT).sort(_MOST_RECENT_FIRST)
+            return cursor.limit(limit).to_list()
+
+        documents = await self._patience.repeated(found)
         return [_device(document) for document in documents]
 
     async def _change(self, device_id: str, only_if: Document, update: UpdatePipeline) -> Device | None:
         if not ObjectId.is_valid(device_id):
             return None
-        async with database_errors():
-            document = await self._collection.find_one_and_update(
+        # Repeated after it had landed, it would say that there was nothing to change.
+        document = await self._patience.once(
+            lambda: self._collection.find_one_and_update(
                 {"_id": ObjectId(device_id), **only_if}, update, return_document=ReturnDocument.AFTER
             )
+        )
         return None if document is None else _device(document)
 
 

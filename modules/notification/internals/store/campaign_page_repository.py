@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar
 
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import DuplicateKeyError
 
-from modules.application.repository import Document, Repository, database_errors
+from modules.application.repository import Document, Repository, insert_once
 from modules.notification.campaign_types import PAGE_ACCOUNTS
 from modules.notification.errors import CampaignPageNotFoundError
 from modules.notification.internals.store.push_notification_schema import SECONDS_PER_DAY
@@ -108,20 +108,15 @@ class CampaignPageRepository(Repository):
         }
         if finished_at is not None:
             page["finished_at"] = finished_at
-        async with database_errors():
-            try:
-                await self._collection.insert_one(page)
-            except DuplicateKeyError as error:
-                # A write whose answer was lost is repeated: our own id means that it had landed.
-                return "_id" in (error.details or {}).get("keyPattern", {})
-        return True
+        return await self._patience.repeated(partial(insert_once, self._collection, page))
 
     async def account_ids(self, campaign_id: ObjectId, number: int) -> list[str]:
         """The accounts of a page; raises CampaignPageNotFoundError."""
-        async with database_errors():
-            page = await self._collection.find_one(
+        page = await self._patience.repeated(
+            lambda: self._collection.find_one(
                 {"campaign_id": campaign_id, "number": number}, {"account_ids": 1}, hint="page"
             )
+        )
         if page is None:
             raise CampaignPageNotFoundError
         account_ids: list[str] = page["account_ids"]
@@ -129,10 +124,11 @@ class CampaignPageRepository(Repository):
 
     async def extent(self, campaign_id: ObjectId) -> Extent:
         """How much is stored, as the last page says."""
-        async with database_errors():
-            last = await self._collection.find_one(
+        last = await self._patience.repeated(
+            lambda: self._collection.find_one(
                 {"campaign_id": campaign_id}, sort=[("number", DESCENDING)], hint="page"
             )
+        )
         if last is None:
             return Extent()
         full = Extent(pages=last["number"], accounts=last["number"] * PAGE_ACCOUNTS)
@@ -147,8 +143,7 @@ class CampaignPageRepository(Repository):
         """
         open_page = {"campaign_id": campaign_id, "number": number, "finished_at": {"$exists": False}}
         change = {"$set": {"tally": dict(tally), "retry_at": retry_at}}
-        async with database_errors():
-            await self._collection.update_one(open_page, change, hint="page")
+        await self._patience.repeated(lambda: self._collection.update_one(open_page, change, hint="page"))
 
     async def close(self, campaign_id: ObjectId, number: int, tally: Mapping[str, int]) -> None:
         """Say for good what became of a page's accounts, and leave it to retention."""
@@ -156,10 +151,11 @@ class CampaignPageRepository(Repository):
             "$set": {"tally": dict(tally), "retry_at": None},
             "$currentDate": {"finished_at": True},
         }
-        async with database_errors():
-            await self._collection.update_one(
+        await self._patience.repeated(
+            lambda: self._collection.update_one(
                 {"campaign_id": campaign_id, "number": number}, change, hint="page"
             )
+        )
 
     async def tallies(self, campaign_ids: Collection[ObjectId]) -> dict[ObjectId, dict[str, int]]:
         """The sums over all pages of each campaign; every campaign is a key."""
@@ -176,9 +172,12 @@ class CampaignPageRepository(Repository):
             },
         ]
         sums: dict[ObjectId, dict[str, int]] = {campaign_id: {} for campaign_id in campaign_ids}
-        async with database_errors():
-            async for group in await self._collection.aggregate(pipeline, hint="tallies"):
-                sums[group["_id"]["campaign_id"]][group["_id"]["word"]] = group["count"]
+
+        async def counted() -> list[Document]:
+            return await (await self._collection.aggregate(pipeline, hint="tallies")).to_list()
+
+        for group in await self._patience.repeated(counted):
+            sums[group["_id"]["campaign_id"]][group["_id"]["word"]] = group["count"]
         return sums
 
     async def keep(self, campaign_id: ObjectId) -> None:
@@ -190,10 +189,12 @@ class CampaignPageRepository(Repository):
         await self._change_all(campaign_id, {"$currentDate": {"finished_at": True}})
 
     async def _change_all(self, campaign_id: ObjectId, change: Document) -> None:
-        async with database_errors():
-            await self._collection.update_many({"campaign_id": campaign_id}, change, hint="page")
+        await self._patience.repeated(
+            lambda: self._collection.update_many({"campaign_id": campaign_id}, change, hint="page")
+        )
 
     async def delete(self, campaign_id: ObjectId) -> None:
         """Remove every page."""
-        async with database_errors():
-            await self._collection.delete_many({"campaign_id": campaign_id}, hint="page")
+        await self._patience.repeated(
+            lambda: self._collection.delete_many({"campaign_id": campaign_id}, hint="page")
+        )

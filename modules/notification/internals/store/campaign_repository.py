@@ -10,11 +10,10 @@ from typing import Any, ClassVar
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from modules.application.records import read_record, readable_records
-from modules.application.repository import Document, Repository, database_errors
+from modules.application.repository import Document, Repository, insert_once
 from modules.notification.audience_types import CampaignState
 from modules.notification.campaign_types import ENDED_STATES, FINAL_STATES, PAUSED_STATES
 from modules.notification.errors import CampaignNotFoundError
@@ -115,18 +114,12 @@ class CampaignRepository(Repository):
 
     async def insert(self, campaign: CampaignModel) -> bool:
         """Store a new campaign, durable on a majority; False when its key is taken already."""
-        async with database_errors():
-            try:
-                await self._collection.insert_one(campaign.to_document())
-            except DuplicateKeyError as error:
-                # A write whose answer was lost is repeated: our own id means that it had landed.
-                return "_id" in (error.details or {}).get("keyPattern", {})
-        return True
+        document = campaign.to_document()
+        return await self._patience.repeated(lambda: insert_once(self._collection, document))
 
     async def get(self, campaign_id: ObjectId) -> CampaignModel:
         """The campaign of this id; raises CampaignNotFoundError."""
-        async with database_errors():
-            document = await self._collection.find_one({"_id": campaign_id})
+        document = await self._patience.repeated(lambda: self._collection.find_one({"_id": campaign_id}))
         if document is None:
             raise CampaignNotFoundError
         return read_record(CampaignModel, document)
@@ -137,30 +130,31 @@ class CampaignRepository(Repository):
         campaign = await self.get(campaign_id)
         if time.monotonic() - asked < SLOW_ANSWER_SECONDS:
             return campaign
-        async with database_errors():
-            document = await self._latest.find_one({"_id": campaign_id})
+        document = await self._patience.repeated(lambda: self._latest.find_one({"_id": campaign_id}))
         if document is None:
             raise CampaignNotFoundError
         return read_record(CampaignModel, document)
 
     async def find_by_key(self, campaign_key: str) -> CampaignModel | None:
-        async with database_errors():
-            document = await self._collection.find_one({"campaign_key": campaign_key})
+        wanted = {"campaign_key": campaign_key}
+        document = await self._patience.repeated(lambda: self._collection.find_one(wanted))
         return None if document is None else read_record(CampaignModel, document)
 
     async def newest(self, *, limit: int, before: datetime | None) -> list[CampaignModel]:
         """Campaigns created before `before`, newest first."""
         wanted: Document = {} if before is None else {"created_at": {"$lt": before}}
-        cursor = self._collection.find(wanted).sort("created_at", DESCENDING).limit(limit)
-        async with database_errors():
-            documents = await cursor.to_list()
+        documents = await self._patience.repeated(
+            lambda: self._collection.find(wanted).sort("created_at", DESCENDING).limit(limit).to_list()
+        )
         return readable_records(CampaignModel, documents, action="campaign.unreadable")
 
     async def unfinished(self, *, limit: int) -> list[ObjectId]:
         """Ids of campaigns in no final state, oldest first within a state."""
-        cursor = self._collection.find({"state": {"$in": _OPEN}}, {"_id": 1}, hint="unfinished").limit(limit)
-        async with database_errors():
-            return [document["_id"] for document in await cursor.to_list()]
+        wanted = {"state": {"$in": _OPEN}}
+        documents = await self._patience.repeated(
+            lambda: self._collection.find(wanted, {"_id": 1}, hint="unfinished").limit(limit).to_list()
+        )
+        return [document["_id"] for document in documents]
 
     async def record_state(
         self, campaign_id: ObjectId, state: CampaignState, *, reason: str | None
@@ -228,8 +222,8 @@ class CampaignRepository(Repository):
     async def rate_is_told(self, campaign_id: ObjectId, rate_per_second: float | None) -> None:
         """The run knows this rate; where it has become another one meanwhile, that is to be told still."""
         known = {"_id": campaign_id, "rate_per_second": rate_per_second}
-        async with database_errors():
-            await self._collection.update_one(known, {"$unset": {"rate_untold": ""}})
+        told = {"$unset": {"rate_untold": ""}}
+        await self._patience.repeated(lambda: self._collection.update_one(known, told))
 
     async def store_plan(self, campaign_id: ObjectId, plan: PlanModel) -> CampaignModel:
         """End a dry run with its plan, unless it is finished; returns the campaign as it is then."""
@@ -243,10 +237,12 @@ class CampaignRepository(Repository):
         return await self._change({"_id": campaign_id, "state": {"$in": _OPEN}}, change)
 
     async def _change(self, condition: Document, change: Document) -> CampaignModel:
-        async with database_errors():
-            document = await self._collection.find_one_and_update(
+        # Repeated after it had landed, it finds its own work done: the condition or the values say so.
+        document = await self._patience.repeated(
+            lambda: self._collection.find_one_and_update(
                 condition, [{"$set": change}], return_document=ReturnDocument.AFTER
             )
+        )
         if document is None:
             return await self.get(condition["_id"])
         return read_record(CampaignModel, document)

@@ -11,7 +11,9 @@ from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError
 
-from modules.application.repository import Document, database_errors
+from modules.application.mongo_errors import DUPLICATE_KEY
+from modules.application.repository import Document
+from modules.application.store_patience import StorePatience
 from modules.notification.internals.store.campaign_rows import campaign_row_id, new_campaign_row
 from modules.notification.internals.store.push_notification_claims import (
     cancellation,
@@ -33,8 +35,6 @@ _FIELDS_OF_DUE = {
     "expires_at": 1,
     "claim.lease_expires_at": 1,
 }
-# Error code of the MongoDB server (src/mongo/base/error_codes.yml).
-_DUPLICATE_KEY = 11000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +54,7 @@ class CampaignRowRepository:
 
     def __init__(self, database: AsyncDatabase[Document]) -> None:
         self._collection = database[PushNotificationRepository.collection_name]
+        self._patience = StorePatience(database)
 
     async def write(
         self,
@@ -70,10 +71,10 @@ class CampaignRowRepository:
         Not `add_missing`: accounts without a row get none.
         """
         accounts = {campaign_row_id(campaign_id, account_id): account_id for account_id in account_ids}
-        async with database_errors():
-            found = await self._collection.find(
-                {"_id": {"$in": list(accounts)}}, _FIELDS_OF_DUE, hint=_BY_ID
-            ).to_list()
+        wanted = {"_id": {"$in": list(accounts)}}
+        found = await self._patience.repeated(
+            lambda: self._collection.find(wanted, _FIELDS_OF_DUE, hint=_BY_ID).to_list()
+        )
         known = {row["_id"]: _is_due(row, now) for row in found}
         missing = {row_id: account_id for row_id, account_id in accounts.items() if row_id not in known}
         if missing and add_missing:
@@ -86,21 +87,24 @@ class CampaignRowRepository:
         return [row_id for row_id in accounts if known.get(row_id, add_missing)]
 
     async def _insert(self, rows: list[Document]) -> None:
-        async with database_errors():
+        async def insert() -> None:
             try:
                 await self._collection.insert_many(rows, ordered=False)
             except BulkWriteError as error:
-                problems = error.details.get("writeErrors", [])
-                if any(problem["code"] != _DUPLICATE_KEY for problem in problems) or not problems:
+                if not _are_there_already(error):
                     raise
+
+        await self._patience.repeated(insert)
 
     async def cancel(self, campaign_id: ObjectId, account_ids: Sequence[str]) -> None:
         """Take the pending rows of these accounts out of delivery, and end those whose worker was lost."""
         ids = {"_id": {"$in": [campaign_row_id(campaign_id, account_id) for account_id in account_ids]}}
         pending = {**ids, "status": Status.PENDING.value, "active": True}
-        async with database_errors():
-            await self._collection.update_many(pending, cancellation(), hint=_BY_ID)
-            await self._collection.update_many({**ids, **claim_is_lost()}, lost_ending(), hint=_BY_ID)
+        lost = {**ids, **claim_is_lost()}
+        await self._patience.repeated(
+            lambda: self._collection.update_many(pending, cancellation(), hint=_BY_ID)
+        )
+        await self._patience.repeated(lambda: self._collection.update_many(lost, lost_ending(), hint=_BY_ID))
 
     async def cancel_page(self, campaign_id: ObjectId, page: int) -> None:
         """Take the pending rows of a page out of delivery whose accounts are not known any more.
@@ -113,8 +117,7 @@ class CampaignRowRepository:
             "campaign.id": campaign_id,
             "campaign.page": page,
         }
-        async with database_errors():
-            await self._collection.update_many(pending, cancellation())
+        await self._patience.repeated(lambda: self._collection.update_many(pending, cancellation()))
 
     async def tally(self, campaign_id: ObjectId, page: int, account_ids: Sequence[str]) -> PageOutcome:
         """What became of the page's accounts; those without a row are not counted."""
@@ -132,18 +135,27 @@ class CampaignRowRepository:
         }
         counts: Counter[str] = Counter()
         open_until: list[datetime] = []
-        async with database_errors():
-            async for row in self._collection.find({"_id": {"$in": wanted}}, fields, hint=_BY_ID):
-                named = times_named[row["account_id"]]
-                if row["campaign"]["page"] != page:
-                    counts[DUPLICATE] += named
-                    continue
-                counts[_word_for(row)] += 1
-                counts[DUPLICATE] += named - 1
-                moment = _next_moment(row)
-                if moment is not None:
-                    open_until.append(moment)
+        rows = await self._patience.repeated(
+            lambda: self._collection.find({"_id": {"$in": wanted}}, fields, hint=_BY_ID).to_list()
+        )
+        for row in rows:
+            named = times_named[row["account_id"]]
+            if row["campaign"]["page"] != page:
+                counts[DUPLICATE] += named
+                continue
+            counts[_word_for(row)] += 1
+            counts[DUPLICATE] += named - 1
+            moment = _next_moment(row)
+            if moment is not None:
+                open_until.append(moment)
         return PageOutcome(counts=dict(+counts), open_until=min(open_until, default=None))
+
+
+def _are_there_already(error: BulkWriteError) -> bool:
+    """Whether every row that was refused exists, and a majority has them all."""
+    problems = error.details.get("writeErrors", [])
+    are_there = bool(problems) and all(problem["code"] == DUPLICATE_KEY for problem in problems)
+    return are_there and not error.details.get("writeConcernErrors")
 
 
 def _is_due(row: Document, now: datetime) -> bool:

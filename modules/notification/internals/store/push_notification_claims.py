@@ -80,8 +80,11 @@ def claim_update(*, claim_id: str, owner: str, lease_seconds: float) -> list[dic
                     "claimed_at": "$$NOW",
                     "lease_expires_at": _moment_in(lease_seconds),
                     "recovered": recovered,
-                    "dispatched": {"$cond": [recovered, "$claim.dispatched", []]},
+                    "dispatched": {
+                        "$cond": [recovered, "$claim.dispatched", {"$ifNull": ["$dispatched", []]}]
+                    },
                 },
+                "dispatched": "$$REMOVE",
                 "due_at": _unless_of_campaign(_moment_in(lease_seconds)),
                 "updated_at": "$$NOW",
                 "events": {"$cond": [recovered, appended_events(lost, claimed), appended_events(claimed)]},

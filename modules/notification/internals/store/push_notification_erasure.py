@@ -8,7 +8,8 @@ from typing import Any
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
-from modules.application.repository import Document, database_errors
+from modules.application.repository import Document
+from modules.application.store_patience import StorePatience
 from modules.notification.internals.store.push_notification_claims import (
     appended_events,
     cancellation,
@@ -28,39 +29,48 @@ class PushNotificationErasure:
 
     def __init__(self, database: AsyncDatabase[Document]) -> None:
         self._collection = database[PushNotificationRepository.collection_name]
+        self._patience = StorePatience(database)
 
     async def withdraw(self, account_id: str) -> int:
         """Take the account's pending rows out of delivery; returns how many."""
         pending = {"account_id": account_id, "status": Status.PENDING.value, "active": True}
-        async with database_errors():
-            result = await self._collection.update_many(pending, cancellation(), hint=_BY_ACCOUNT)
+        result = await self._patience.repeated(
+            lambda: self._collection.update_many(pending, cancellation(), hint=_BY_ACCOUNT)
+        )
         return result.modified_count
 
     async def being_sent(self, account_id: str) -> int:
         """How many of the account's rows somebody has claimed."""
         claimed = {"account_id": account_id, "status": Status.PROCESSING.value}
-        async with database_errors():
-            return await self._collection.count_documents(claimed, hint=_BY_ACCOUNT)
+        return await self._patience.repeated(
+            lambda: self._collection.count_documents(claimed, hint=_BY_ACCOUNT)
+        )
 
     async def interrupt(self, account_id: str) -> int:
         """End the rows that somebody has claimed, whose outcome the fence refuses then; returns how many."""
         claimed = {"account_id": account_id, "status": Status.PROCESSING.value}
-        async with database_errors():
-            result = await self._collection.update_many(claimed, _interruption(), hint=_BY_ACCOUNT)
+        result = await self._patience.repeated(
+            lambda: self._collection.update_many(claimed, _interruption(), hint=_BY_ACCOUNT)
+        )
         return result.modified_count
 
     async def erase(self, account_id: str) -> int:
         """Empty the account's rows that are over, if they still hold something; returns how many did."""
         over = {"account_id": account_id, "finished_at": {"$exists": True}, **_holds_something()}
+        documents = await self._patience.repeated(
+            lambda: self._collection.find(over, {"_id": 1}, hint=_BY_ACCOUNT).to_list()
+        )
+        row_ids = [document["_id"] for document in documents]
         erased = 0
-        async with database_errors():
-            documents = await self._collection.find(over, {"_id": 1}, hint=_BY_ACCOUNT).to_list()
-            row_ids = [document["_id"] for document in documents]
-            for start in range(0, len(row_ids), _ROWS_A_COMMAND):
-                part = row_ids[start : start + _ROWS_A_COMMAND]
-                result = await self._collection.update_many(_over(part), _emptying(), hint=_BY_ID)
-                erased += result.modified_count
+        for start in range(0, len(row_ids), _ROWS_A_COMMAND):
+            erased += await self._empty(row_ids[start : start + _ROWS_A_COMMAND])
         return erased
+
+    async def _empty(self, row_ids: Sequence[ObjectId]) -> int:
+        result = await self._patience.repeated(
+            lambda: self._collection.update_many(_over(row_ids), _emptying(), hint=_BY_ID)
+        )
+        return result.modified_count
 
 
 def _over(row_ids: Sequence[ObjectId]) -> Document:

@@ -151,6 +151,8 @@ class PushNotificationModel(_Part):
     idempotency_key: str | None = None
     correlation_id: str | None = None
     claim: ClaimModel | None = None
+    # What the claim that was let go had from the one before; the next claim takes it over.
+    dispatched: list[str] = []
     lost_claims: int = 0
     devices: list[DeviceRecordModel] = []
     provider_message_ids: list[str] = []
@@ -168,6 +170,8 @@ class PushNotificationModel(_Part):
         for field in ("due_at", "finished_at", "idempotency_key", "campaign", "broadcast"):
             if document[field] is None:
                 del document[field]
+        if not document["dispatched"]:
+            del document["dispatched"]
         return document
 
     def to_params(self) -> SendPushParams:

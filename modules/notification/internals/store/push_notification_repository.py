@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar
 from uuid import uuid4
 
 from bson import ObjectId
 from pymongo import DESCENDING, IndexModel, ReturnDocument
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import AutoReconnect, DuplicateKeyError, ServerSelectionTimeoutError
 
+from modules.application.errors import ServiceError, UnavailableError
 from modules.application.records import read_record, readable_records
-from modules.application.repository import Document, Repository, database_errors
+from modules.application.repository import Document, Repository, confirm_majority, insert_once
 from modules.notification.internals.store import push_notification_claims as claims
 from modules.notification.internals.store.campaign_contents import CampaignContents
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
@@ -28,10 +30,11 @@ from modules.notification.types import DueRow, Priority, Status
 
 # Without the hint the planner tries the indexes on status against each other, at the price of some 15 ms.
 _BY_ID = {"_id": 1}
-# The driver itself repeats a write once; a server that comes back can cut the second connection as well.
-_INSERT_ATTEMPTS = 4
 # Delivery adds to these without looking.
 _UNSEEN_BY_DELIVERY = {"events": 0}
+# Long enough for one that can read it to come first, short enough for a row that is waited for.
+LET_GO_SECONDS = 30.0
+_OF_ANOTHER_VERSION = "this version cannot read the row"
 _UNSETTLED = (Status.PENDING.value, Status.PROCESSING.value)
 
 
@@ -51,47 +54,36 @@ class PushNotificationRepository(Repository):
 
     async def insert(self, row: PushNotificationModel) -> bool:
         """Store a new row, durable on a majority; False when its idempotency key is taken already."""
-        async with database_errors():
-            try:
-                await self._insert_again(row.to_document())
-            except DuplicateKeyError as error:
-                # A write whose answer was lost is repeated: our own id means that it had landed.
-                key = (error.details or {}).get("keyPattern", {})
-                return "_id" in key
-        return True
+        document = row.to_document()
+        return await self._patience.repeated(lambda: insert_once(self._collection, document))
 
-    async def _insert_again(self, document: Document) -> None:
-        for attempt in range(_INSERT_ATTEMPTS):
-            try:
-                await self._collection.insert_one(document)
-            except ServerSelectionTimeoutError:
-                raise
-            except AutoReconnect:
-                if attempt == _INSERT_ATTEMPTS - 1:
-                    raise
-            else:
-                return
+    async def confirm(self, row_id: ObjectId) -> bool:
+        """Whether the row is there, durable on a majority; UnavailableError where that cannot be told."""
+        return await self._patience.repeated(lambda: confirm_majority(self._collection, row_id))
 
     async def find(self, row_id: ObjectId) -> PushNotificationModel | None:
-        async with database_errors():
-            document = await self._collection.find_one({"_id": row_id})
-            if document is None:
-                return None
-            [document] = await self._contents.complete([document])
-        return next(iter(_readable([document])), None)
+        """The row of this id; raises UnreadableRecordError for one of another version."""
+        document = await self._patience.repeated(lambda: self._collection.find_one({"_id": row_id}))
+        if document is None:
+            return None
+        [document] = await self._complete([document])
+        return read_record(PushNotificationModel, document)
+
+    async def _complete(self, documents: Sequence[Document]) -> list[Document]:
+        return await self._patience.repeated(lambda: self._contents.complete(documents))
 
     async def find_by_key(self, account_id: str, idempotency_key: str) -> PushNotificationModel | None:
         wanted = {"account_id": account_id, "idempotency_key": idempotency_key}
-        async with database_errors():
-            # Without the hint the planner may settle on `account_newest` and read all the account's rows.
-            document = await self._collection.find_one(wanted, hint="idempotency")
+        # Without the hint the planner may settle on `account_newest` and read all the account's rows.
+        document = await self._patience.repeated(
+            lambda: self._collection.find_one(wanted, hint="idempotency")
+        )
         return None if document is None else read_record(PushNotificationModel, document)
 
     async def find_many(self, row_ids: Sequence[ObjectId]) -> list[PushNotificationModel]:
-        async with database_errors():
-            documents = await self._collection.find({"_id": {"$in": list(row_ids)}}).to_list()
-            documents = await self._contents.complete(documents)
-        return _readable(documents)
+        wanted = {"_id": {"$in": list(row_ids)}}
+        documents = await self._patience.repeated(lambda: self._collection.find(wanted).to_list())
+        return _readable(await self._complete(documents))
 
     async def newest(
         self, account_id: str, *, limit: int, before: datetime | None = None
@@ -100,10 +92,10 @@ class PushNotificationRepository(Repository):
         wanted: dict[str, Any] = {"account_id": account_id}
         if before is not None:
             wanted["created_at"] = {"$lt": before}
-        cursor = self._collection.find(wanted).sort("created_at", DESCENDING).limit(limit)
-        async with database_errors():
-            documents = await self._contents.complete(await cursor.to_list())
-        return _readable(documents)
+        documents = await self._patience.repeated(
+            lambda: self._collection.find(wanted).sort("created_at", DESCENDING).limit(limit).to_list()
+        )
+        return _readable(await self._complete(documents))
 
     async def claim(
         self, row_ids: Sequence[ObjectId], *, owner: str, lease_seconds: float
@@ -115,36 +107,38 @@ class PushNotificationRepository(Repository):
         claim_id = uuid4().hex
         update = claims.claim_update(claim_id=claim_id, owner=owner, lease_seconds=lease_seconds)
         condition = claims.claimable(row_ids)
-        async with database_errors():
-            if len(row_ids) == 1:
-                document = await self._collection.find_one_and_update(
-                    condition, update, return_document=ReturnDocument.AFTER, hint=_BY_ID
-                )
-                documents = [] if document is None else [document]
-            else:
-                await self._collection.update_many(condition, update, hint=_BY_ID)
-                mine = {"_id": {"$in": list(row_ids)}, "claim.id": claim_id}
-                documents = await self._collection.find(mine, _UNSEEN_BY_DELIVERY, hint=_BY_ID).to_list()
-            documents = await self._contents.complete(documents)
-            rows = _readable(documents)
-            for unreadable in _ids(documents) - {row.id for row in rows}:
-                await self._give_up(unreadable, claim_id)
+        take = partial(self._take_one if len(row_ids) == 1 else self._take_many, condition, update)
+        mine = {"_id": {"$in": list(row_ids)}, "claim.id": claim_id}
+        try:
+            documents = await self._complete(await self._patience.repeated(partial(take, mine)))
+        except UnavailableError:
+            await self._let_go_quietly(row_ids, claim_id)
+            raise
+        rows = _readable(documents)
+        unreadable = _ids(documents) - {row.id for row in rows}
+        if unreadable:
+            await self.let_go(
+                list(unreadable), claim_id=claim_id, seconds=LET_GO_SECONDS, reason=_OF_ANOTHER_VERSION
+            )
         return rows
 
-    async def _give_up(self, row_id: ObjectId, claim_id: str) -> None:
-        """End a row that this version cannot read: claimed again and again it would never end."""
-        final = Status.FAILED.value
-        change = {
-            "$set": {
-                "status": final,
-                "last_transition": {"source": Status.PROCESSING.value, "target": final},
-                "error_type": "unreadable_row",
-                "error_message": "the stored row cannot be read by this version",
-            },
-            "$unset": {"claim": "", "due_at": ""},
-            "$currentDate": {"updated_at": True, "finished_at": True},
-        }
-        await self._collection.update_one({"_id": row_id, "claim.id": claim_id}, change)
+    async def _let_go_quietly(self, row_ids: Sequence[ObjectId], claim_id: str) -> None:
+        """What may have been claimed without anybody knowing; else it is left to its lease."""
+        with suppress(ServiceError):
+            await self.let_go(row_ids, claim_id=claim_id, seconds=0, reason="MongoDB did not answer in time")
+
+    async def _take_one(self, condition: Document, update: list[Document], mine: Document) -> list[Document]:
+        document = await self._collection.find_one_and_update(
+            condition, update, return_document=ReturnDocument.AFTER, hint=_BY_ID
+        )
+        if document is None:
+            # Taken already by a try whose answer was lost?
+            document = await self._collection.find_one(mine, hint=_BY_ID)
+        return [] if document is None else [document]
+
+    async def _take_many(self, condition: Document, update: list[Document], mine: Document) -> list[Document]:
+        await self._collection.update_many(condition, update, hint=_BY_ID)
+        return await self._collection.find(mine, _UNSEEN_BY_DELIVERY, hint=_BY_ID).to_list()
 
     async def let_go(self, row_ids: Sequence[ObjectId], *, claim_id: str, seconds: float, reason: str) -> int:
         """Take rows held under `claim_id` back to pending, due in `seconds`; returns how many were held.
@@ -157,8 +151,9 @@ class PushNotificationRepository(Repository):
             "status": Status.PROCESSING.value,
         }
         update = claims.letting_go(seconds=seconds, reason=reason)
-        async with database_errors():
-            result = await self._collection.update_many(held, update, hint=_BY_ID)
+        result = await self._patience.repeated(
+            lambda: self._collection.update_many(held, update, hint=_BY_ID)
+        )
         return result.matched_count
 
     async def renew(self, row_ids: Sequence[ObjectId], *, claim_id: str, lease_seconds: float) -> int:
@@ -168,16 +163,17 @@ class PushNotificationRepository(Repository):
             "claim.id": claim_id,
             "status": Status.PROCESSING.value,
         }
-        async with database_errors():
-            result = await self._collection.update_many(held, claims.renewal(lease_seconds), hint=_BY_ID)
+        update = claims.renewal(lease_seconds)
+        result = await self._patience.repeated(
+            lambda: self._collection.update_many(held, update, hint=_BY_ID)
+        )
         return result.matched_count
 
     async def mark_dispatched(self, row_id: ObjectId, *, fence: int, device_ids: Sequence[str]) -> bool:
         """Record the devices a message is about to be handed over for; False when the claim is lost."""
         held = {"_id": row_id, "fence": fence, "status": Status.PROCESSING.value}
         change = {"$addToSet": {"claim.dispatched": {"$each": list(device_ids)}}}
-        async with database_errors():
-            result = await self._collection.update_one(held, change)
+        result = await self._patience.repeated(lambda: self._collection.update_one(held, change))
         return result.matched_count == 1
 
     async def apply(self, changes: Sequence[RowChange]) -> set[ObjectId]:
@@ -186,24 +182,30 @@ class PushNotificationRepository(Repository):
         A refused row was claimed by another owner meanwhile: its state is theirs to write.
         """
         matched = 0
-        async with database_errors():
-            for alike in by_shape(changes):
-                # The driver repeats an update of one row when its answer is lost, but not one of many.
-                write = self._collection.update_one if len(alike) == 1 else self._collection.update_many
-                result = await write(outcome_condition(alike), outcome_update(alike), hint=_BY_ID)
-                matched += result.matched_count
-            if matched == len(changes):
-                return {change.id for change in changes}
-            return await self._written(changes)
+        for alike in by_shape(changes):
+            matched += await self._write(alike)
+        if matched == len(changes):
+            return {change.id for change in changes}
+        return await self._written(changes)
+
+    async def _write(self, alike: Sequence[RowChange]) -> int:
+        # The driver repeats an update of one row when its answer is lost, but not one of many.
+        write = self._collection.update_one if len(alike) == 1 else self._collection.update_many
+        condition, update = outcome_condition(alike), outcome_update(alike)
+        result = await self._patience.repeated(lambda: write(condition, update, hint=_BY_ID))
+        return result.matched_count
 
     async def _written(self, changes: Sequence[RowChange]) -> set[ObjectId]:
-        settled: set[ObjectId] = set()
         wanted = {change.id: (change.fence, change.status.value) for change in changes}
-        fields = {"fence": 1, "status": 1}
-        async for document in self._collection.find({"_id": {"$in": list(wanted)}}, fields):
-            if (document["fence"], document["status"]) == wanted[document["_id"]]:
-                settled.add(document["_id"])
-        return settled
+        condition = {"_id": {"$in": list(wanted)}}
+        documents = await self._patience.repeated(
+            lambda: self._collection.find(condition, {"fence": 1, "status": 1}).to_list()
+        )
+        return {
+            document["_id"]
+            for document in documents
+            if (document["fence"], document["status"]) == wanted[document["_id"]]
+        }
 
     async def due_page(
         self, *, now: datetime, after: tuple[datetime, ObjectId] | None, limit: int
@@ -219,9 +221,10 @@ class PushNotificationRepository(Repository):
                 ]
             }
         fields = {"account_id": 1, "priority": 1, "due_at": 1, "status": 1}
-        cursor = self._collection.find(wanted, fields).sort([("due_at", 1), ("_id", 1)]).limit(limit)
-        async with database_errors():
-            documents = await cursor.to_list()
+        order = [("due_at", 1), ("_id", 1)]
+        documents = await self._patience.repeated(
+            lambda: self._collection.find(wanted, fields).sort(order).limit(limit).to_list()
+        )
         return [
             DueRow(
                 notification_id=str(document["_id"]),
@@ -235,35 +238,35 @@ class PushNotificationRepository(Repository):
 
     async def due_count(self, *, now: datetime, limit: int) -> int:
         """How many rows are due at `now`, counted up to `limit`."""
-        async with database_errors():
-            return await self._collection.count_documents({"due_at": {"$lte": now}}, limit=limit, hint="due")
+        wanted = {"due_at": {"$lte": now}}
+        return await self._patience.repeated(
+            lambda: self._collection.count_documents(wanted, limit=limit, hint="due")
+        )
 
     async def due_range(
         self, *, after: tuple[datetime, ObjectId] | None, last: tuple[datetime, ObjectId]
     ) -> list[ObjectId]:
         """Ids of normal rows due from the keyset `after` (left out) to `last`, oldest first."""
         wanted = {"due_at": {"$exists": True}, "priority": Priority.NORMAL.value}
-        # Bounds on the index itself: many rows can be due at one moment, and only _id tells them apart.
-        cursor = self._collection.find(wanted, {"due_at": 1}, hint="due").max(
-            _keyset(last[0], _next_id(last[1]))
-        )
-        if after is not None:
-            cursor = cursor.min(_keyset(after[0], _next_id(after[1])))
-        async with database_errors():
-            return [document["_id"] async for document in cursor]
+
+        def found() -> Awaitable[list[Document]]:
+            # Bounds on the index itself: many rows can be due at one moment, and only _id tells them apart.
+            end = _keyset(last[0], _next_id(last[1]))
+            cursor = self._collection.find(wanted, {"due_at": 1}, hint="due").max(end)
+            if after is not None:
+                cursor = cursor.min(_keyset(after[0], _next_id(after[1])))
+            return cursor.to_list()
+
+        return [document["_id"] for document in await self._patience.repeated(found)]
 
     async def expire_overdue(self, *, now: datetime, limit: int) -> int:
         """End at most `limit` rows past `expires_at` that nobody is delivering; returns how many."""
         wanted = {"status": {"$in": list(_UNSETTLED)}, "expires_at": {"$lte": now}}
-        async with database_errors():
-            found = (
-                await self._collection.find({**wanted, **claims.overdue_unsettled()}, {"_id": 1})
-                .limit(limit)
-                .to_list()
-            )
-            if not found:
-                return 0
-            return await self.expire([document["_id"] for document in found], now=now)
+        condition = {**wanted, **claims.overdue_unsettled()}
+        found = await self._patience.repeated(
+            lambda: self._collection.find(condition, {"_id": 1}).limit(limit).to_list()
+        )
+        return await self.expire([document["_id"] for document in found], now=now) if found else 0
 
     async def expire(self, row_ids: Sequence[ObjectId], *, now: datetime) -> int:
         """End those of `row_ids` that are past `expires_at` and that nobody is delivering."""
@@ -273,15 +276,18 @@ class PushNotificationRepository(Repository):
             "expires_at": {"$lte": now},
             **claims.overdue_unsettled(),
         }
-        async with database_errors():
-            result = await self._collection.update_many(condition, claims.expiry_update(), hint=_BY_ID)
+        update = claims.expiry_update()
+        result = await self._patience.repeated(
+            lambda: self._collection.update_many(condition, update, hint=_BY_ID)
+        )
         return result.modified_count
 
     async def cancel(self, row_id: ObjectId) -> bool:
         """Take a pending row out of delivery; False when it is not pending any more."""
         pending = {"_id": row_id, "status": Status.PENDING.value, "active": True}
-        async with database_errors():
-            result = await self._collection.update_one(pending, claims.cancellation())
+        result = await self._patience.repeated(
+            lambda: self._collection.update_one(pending, claims.cancellation())
+        )
         return result.matched_count == 1
 
     async def mark_delivered(self, row_id: ObjectId) -> bool:
@@ -300,8 +306,7 @@ class PushNotificationRepository(Repository):
                 }
             }
         ]
-        async with database_errors():
-            result = await self._collection.update_one(sent, change)
+        result = await self._patience.repeated(lambda: self._collection.update_one(sent, change))
         return result.matched_count == 1
 
 

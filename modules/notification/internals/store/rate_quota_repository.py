@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar
 
 from pymongo.errors import DuplicateKeyError
 
-from modules.application.repository import Document, Repository, database_errors
+from modules.application.repository import Document, Repository
 from modules.notification.internals.rate_quota import FlowShare, RateState
 
 _DATE = {"bsonType": "date"}
@@ -72,28 +73,33 @@ class RateQuotaRepository(Repository):
     validator: ClassVar[Mapping[str, Any]] = {"$jsonSchema": _SCHEMA}
 
     async def read(self, app_id: str) -> StoredRate | None:
-        async with database_errors():
-            document = await self._collection.find_one({"_id": app_id})
+        document = await self._patience.repeated(lambda: self._collection.find_one({"_id": app_id}))
         return None if document is None else StoredRate(document["version"], _state_of(document))
 
     async def pauses(self, app_ids: Collection[str], *, after: datetime) -> dict[str, datetime]:
         """Until when each of these apps is paused; those whose pause is over at `after` are left out."""
         wanted = {"_id": {"$in": list(app_ids)}, "paused_until": {"$gt": after}}
-        async with database_errors():
-            documents = await self._collection.find(wanted, {"paused_until": 1}).to_list()
+        documents = await self._patience.repeated(
+            lambda: self._collection.find(wanted, {"paused_until": 1}).to_list()
+        )
         return {document["_id"]: document["paused_until"] for document in documents}
 
     async def replace_if(self, app_id: str, state: RateState, *, version: int) -> bool:
-        """Store `state` as `version` + 1; False and nothing written when `version` is not the stored one."""
+        """Store `state` as `version` + 1; False when `version` is not the stored one.
+
+        False also where a first try had landed without an answer: permits are lost then, none is given twice.
+        """
         document = {"version": version + 1, **_document_of(state)}
-        async with database_errors():
-            if version:
-                result = await self._collection.replace_one({"_id": app_id, "version": version}, document)
-                return result.matched_count == 1
-            try:
-                await self._collection.insert_one({"_id": app_id, **document})
-            except DuplicateKeyError:
-                return False
+        return await self._patience.repeated(partial(self._replace, app_id, document, version))
+
+    async def _replace(self, app_id: str, document: Document, version: int) -> bool:
+        if version:
+            result = await self._collection.replace_one({"_id": app_id, "version": version}, document)
+            return result.matched_count == 1
+        try:
+            await self._collection.insert_one({"_id": app_id, **document})
+        except DuplicateKeyError:
+            return False
         return True
 
 

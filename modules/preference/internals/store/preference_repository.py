@@ -6,16 +6,14 @@ from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 from pymongo import ReturnDocument
-from pymongo.errors import OperationFailure
 
+from modules.application.errors import StoreError
+from modules.application.mongo_errors import DOCUMENT_VALIDATION_FAILURE
 from modules.application.records import read_record
-from modules.application.repository import Document, Repository, database_errors
+from modules.application.repository import Document, Repository
 from modules.preference.errors import TooManyCategoriesError
 from modules.preference.internals.store.preference_model import PreferenceModel
 from modules.preference.types import MAX_CATEGORIES, Preferences
-
-# Error code of the MongoDB server (src/mongo/base/error_codes.yml).
-_DOCUMENT_VALIDATION_FAILURE = 121
 
 
 class PreferenceRepository(Repository):
@@ -42,31 +40,31 @@ class PreferenceRepository(Repository):
 
     async def set(self, *, account_id: str, category: str | None, allowed: bool) -> Preferences:
         """Record one preference; `category` None is the account's default. Others stay as they are."""
-        async with database_errors():
-            try:
-                # MongoDB 4.2 and later itself repeats an upsert that lost a race for a unique key.
-                document = await self._collection.find_one_and_update(
+        try:
+            # MongoDB 4.2 and later itself repeats an upsert that lost a race for a unique key.
+            document = await self._patience.repeated(
+                lambda: self._collection.find_one_and_update(
                     {"_id": account_id},
                     _update(category, allowed),
                     upsert=True,
                     return_document=ReturnDocument.AFTER,
                 )
-            except OperationFailure as error:
-                # Types are checked before; only the number of categories is left for the validator to refuse.
-                if error.code == _DOCUMENT_VALIDATION_FAILURE:
-                    raise TooManyCategoriesError from None
-                raise
+            )
+        except StoreError as error:
+            # Types are checked before; only the number of categories is left for the validator to refuse.
+            if error.server_code == DOCUMENT_VALIDATION_FAILURE:
+                raise TooManyCategoriesError from None
+            raise
         return read_record(PreferenceModel, document).to_preferences()
 
     async def erase(self, account_id: str) -> int:
-        async with database_errors():
-            result = await self._collection.delete_one({"_id": account_id})
+        result = await self._patience.repeated(lambda: self._collection.delete_one({"_id": account_id}))
         return result.deleted_count
 
     async def find(self, account_ids: Collection[str]) -> dict[str, Preferences]:
         """The recorded preferences by account, in one query; accounts without any are left out."""
-        async with database_errors():
-            documents = await self._collection.find({"_id": {"$in": list(account_ids)}}).to_list()
+        wanted = {"_id": {"$in": list(account_ids)}}
+        documents = await self._patience.repeated(lambda: self._collection.find(wanted).to_list())
         models = [read_record(PreferenceModel, document) for document in documents]
         return {model.account_id: model.to_preferences() for model in models}
 
