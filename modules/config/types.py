@@ -136,6 +136,7 @@ class FcmSettings(_Section):
 class DeliverySettings(_Section):
     # Renewed three times in its life: below a second, what MongoDB takes to answer would end it.
     lease_seconds: Annotated[float, Field(ge=1, le=3_600, allow_inf_nan=False)]
+    max_lost_claims: Annotated[int, Field(ge=1)]
     max_backoff_seconds: PositiveSeconds
     immediate_max_backoff_seconds: PositiveSeconds
     patience_immediate_seconds: PositiveSeconds

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from modules.application.errors import ConfigurationError, ConflictError, NotFoundError, UnavailableError
+from modules.application.errors import (
+    ConfigurationError,
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    Problem,
+    UnavailableError,
+)
 
 
 class PushNotificationNotFoundError(NotFoundError):
@@ -62,6 +69,44 @@ class ImmediateSendDeferredError(UnavailableError):
             reason=f"Temporal cannot be reached; notification {notification_id} is kept and sent later",
         )
         self.notification_id = notification_id
+
+
+class NotificationUnconfirmedError(UnavailableError):
+    """A majority of MongoDB did not confirm the row in time: it may be stored, and may go out.
+
+    `notification_id` is its id if it is. A repeat under the same idempotency key is safe.
+    """
+
+    def __init__(self, notification_id: str) -> None:
+        super().__init__(
+            code="notification_unconfirmed",
+            reason=f"not confirmed in time; notification {notification_id} may be stored and may be sent",
+            may_have_happened=True,
+        )
+        self.notification_id = notification_id
+
+
+class ReceiptSubjectError(InvalidInputError):
+    """A receipt is about one notification or one message."""
+
+    def __init__(self) -> None:
+        reason = "name the notification or the message, one of them"
+        super().__init__([Problem("invalid_receipt", "notification_id", reason)])
+
+
+class CampaignUnconfirmedError(UnavailableError):
+    """A majority of MongoDB did not confirm the campaign in time: it may be recorded, and may be sent.
+
+    `campaign_id` is its id if it is. A repeat under the same key is safe.
+    """
+
+    def __init__(self, campaign_id: str) -> None:
+        super().__init__(
+            code="campaign_unconfirmed",
+            reason=f"not confirmed in time; campaign {campaign_id} may be recorded and may be sent",
+            may_have_happened=True,
+        )
+        self.campaign_id = campaign_id
 
 
 class CampaignNotFoundError(NotFoundError):

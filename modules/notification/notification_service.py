@@ -224,9 +224,17 @@ class NotificationService(ServiceFacade[NotificationCore]):
         return await cls._on_core(lambda core: core.writer.expire_overdue(limit=limit))
 
     @classmethod
-    async def record_delivered_async(cls, *, notification_id: str) -> bool:
-        """Take a `sent` notification to `delivered`, as a receipt says; False when it is not `sent`."""
-        return await cls._on_core(lambda core: core.sender.record_delivered(notification_id))
+    async def record_delivered_async(
+        cls, *, notification_id: str | None = None, message_id: str | None = None
+    ) -> bool:
+        """Take a `sent` notification to `delivered`, as a receipt says, by its id or FCM's name of a message.
+
+        A receipt that comes before the outcome is written counts when it is. False when there is nothing
+        that it could take to `delivered`: unknown, failed, expired, cancelled, or delivered before.
+        """
+        return await cls._on_core(
+            lambda core: core.sender.record_delivered(notification_id=notification_id, message_id=message_id)
+        )
 
     @classmethod
     async def erase_account_async(cls, *, account_id: str) -> NotificationErasure:

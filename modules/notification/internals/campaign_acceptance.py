@@ -14,7 +14,11 @@ from modules.application.errors import ConfigurationError, InvalidInputError, Pr
 from modules.application.mongo_database import DatabaseClock
 from modules.notification.audience_types import AccountList, Audience, DeviceQuery, Topic, TopicCondition
 from modules.notification.campaign_types import CampaignRunParams
-from modules.notification.errors import CampaignDeferredError, CampaignKeyConflictError
+from modules.notification.errors import (
+    CampaignDeferredError,
+    CampaignKeyConflictError,
+    CampaignUnconfirmedError,
+)
 from modules.notification.internals.campaign_audience import CampaignAudience
 from modules.notification.internals.campaign_params import CampaignRequest
 from modules.notification.internals.fcm_params import is_only_too_late
@@ -120,7 +124,13 @@ class CampaignAcceptance:
 
     async def _inserted(self, campaign: CampaignModel) -> CampaignModel:
         """The campaign, or the one that another call has recorded under its key meanwhile."""
-        if await self._campaigns.insert(campaign):
+        try:
+            is_new = await self._campaigns.insert(campaign)
+        except UnavailableError as error:
+            if error.may_have_happened:
+                raise CampaignUnconfirmedError(str(campaign.id)) from error
+            raise
+        if is_new:
             await self._pages.keep(campaign.id)
             return campaign
         await self._pages.delete(campaign.id)

@@ -93,7 +93,9 @@ class NotificationCore:
 def assemble(settings: Settings, database: MongoDatabase, run_worker: RunWorker) -> NotificationCore:
     """Build the core. Raises ConfigurationError when a provider's settings cannot be used."""
     repository = PushNotificationRepository(
-        database.database, retention_days=settings.retention.finished_days
+        database.database,
+        retention_days=settings.retention.finished_days,
+        max_lost_claims=settings.delivery.max_lost_claims,
     )
     writer = PushNotificationWriter(repository, database.clock)
     reader = PushNotificationReader(repository, database.clock)

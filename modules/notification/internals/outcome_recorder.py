@@ -9,7 +9,7 @@ from datetime import datetime
 
 from bson import ObjectId
 
-from modules.application.errors import ServiceError, UnavailableError
+from modules.application.errors import ServiceError, StoreError, UnavailableError
 from modules.application.mongo_database import DatabaseClock
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import DeviceRetirement, DeviceState
@@ -78,12 +78,40 @@ class OutcomeRecorder:
         while True:
             try:
                 with lease.ending([each.row.id for each in settled]):
-                    return await self._writer.settle(settled, now=now)
+                    return await self._written(settled, now)
             except UnavailableError:
                 if time.monotonic() > deadline:
                     raise
                 _log.warning("outcome not written yet", action="push.write_retried", rows=len(settled))
                 await asyncio.sleep(WRITE_RETRY_SECONDS)
+
+    async def _written(self, settled: Sequence[SettledRow], now: datetime) -> set[ObjectId]:
+        """Write outcomes; one that MongoDB refuses costs its own row alone, and that row ends."""
+        try:
+            return await self._writer.settle(settled, now=now)
+        except StoreError as error:
+            if len(settled) == 1:
+                return await self._end_refused(settled[0], error, now)
+        parts = [await self._written([each], now) for each in settled]
+        return set().union(*parts)
+
+    async def _end_refused(self, settled: SettledRow, error: StoreError, now: datetime) -> set[ObjectId]:
+        row_id = settled.row.id
+        _log.error(
+            "outcome refused", action="push.outcome_refused", notification_id=str(row_id), reason=error.reason
+        )
+        try:
+            ended = await self._writer.end_refused(settled, reason=error.reason, now=now)
+        except StoreError as again:
+            # Nothing can be stored, as on a full disk: the claim is lost, and a lost one does not loop.
+            _log.error(
+                "row cannot be ended",
+                action="push.outcome_lost",
+                notification_id=str(row_id),
+                reason=again.reason,
+            )
+            return set()
+        return {row_id} if ended else set()
 
     async def _retire(self, settled: Sequence[SettledRow]) -> None:
         """Take dead targets out of use. What fails here is found again by the next send."""

@@ -144,6 +144,7 @@ class PushDelivery:
     async def _explain(self, row_ids: Sequence[ObjectId]) -> dict[ObjectId, DeliveryReport]:
         """Why rows were not delivered by us: finished, cancelled, expired, not due, or another's claim."""
         await self._writer.expire(row_ids)
+        await self._writer.end_lost(row_ids)
         now = await self._clock.now()
         reports = {
             row_id: DeliveryReport(notification_id=str(row_id), status=Status.FAILED, note="not_found")

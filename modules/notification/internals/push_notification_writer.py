@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from bson import ObjectId
 
+from modules.application.errors import UnavailableError
 from modules.application.mongo_database import DatabaseClock
 from modules.device_token.types import Device
-from modules.notification.errors import IdempotencyKeyConflictError
+from modules.notification.errors import IdempotencyKeyConflictError, NotificationUnconfirmedError
 from modules.notification.internals.settlement import DeviceProgress, Settlement
 from modules.notification.internals.store.push_notification_model import (
     EventModel,
@@ -27,6 +28,8 @@ from modules.notification.types import Classification, Outcome, Priority, SendPu
 
 # Added to the options of Android and APNs after rows with fingerprints had been written.
 LATER_OPTIONS: Final = frozenset({"click_action", "category", "interruption_level"})
+
+OUTCOME_REFUSED = "outcome_refused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +67,16 @@ class PushNotificationWriter:
         """Store a new `pending` row, durable on a majority before this returns.
 
         With an idempotency key that the account used before: the row of then, or IdempotencyKeyConflictError
-        when the content differs.
+        when the content differs. Raises NotificationUnconfirmedError where the row may be stored.
         """
         row = new_row(push, await self._clock.now())
-        if await self._repository.insert(row):
+        try:
+            is_new = await self._repository.insert(row)
+        except UnavailableError as error:
+            if error.may_have_happened:
+                raise NotificationUnconfirmedError(str(row.id)) from error
+            raise
+        if is_new:
             return row
         existing = await self.find_repeated(push)
         if existing is None:
@@ -134,9 +143,24 @@ class PushNotificationWriter:
         """Take a pending row out of delivery; False when it is not pending any more."""
         return await self._repository.cancel(row_id)
 
-    async def mark_delivered(self, row_id: ObjectId) -> bool:
-        """Record a receipt; False unless the row is `sent`."""
-        return await self._repository.mark_delivered(row_id)
+    async def end_lost(self, row_ids: Sequence[ObjectId]) -> int:
+        """End those rows whose claim was lost once too often; returns how many."""
+        return await self._repository.end_lost(row_ids)
+
+    async def end_refused(self, settled: SettledRow, *, reason: str, now: datetime) -> bool:
+        """End a row whose outcome MongoDB refuses, with as little as says so; False if it has moved on.
+
+        What it was accepted by is not recorded: its sends are unknown, as those of a lost claim.
+        """
+        return bool(await self._repository.apply([_refused_change(settled, reason, now)]))
+
+    async def record_message_receipt(self, message_id: str) -> bool:
+        """Record a receipt by the provider's name of the message; False unless its row can still get it."""
+        return await self._repository.record_message_receipt(message_id)
+
+    async def record_receipt(self, row_id: ObjectId) -> bool:
+        """Record a receipt, also one that came before its row was `sent`; False where nothing can get it."""
+        return await self._repository.record_receipt(row_id)
 
 
 def content_fingerprint(push: NewPush) -> str:
@@ -228,6 +252,27 @@ def _change(settled: SettledRow, now: datetime) -> RowChange:
         due_at=settlement.next_retry_at if pending and row.campaign is None else None,
         finished_at=None if pending else now,
         events=events,
+    )
+
+
+def _refused_change(settled: SettledRow, reason: str, now: datetime) -> RowChange:
+    accepted = accepted_count(settled.settlement) > 0
+    fields: dict[str, object] = {
+        "lost_claims": settled.row.lost_claims + 1,
+        "next_retry_at": None,
+        "error_type": OUTCOME_REFUSED,
+        "error_message": reason,
+    }
+    if accepted:
+        fields["sent_at"] = now
+    return RowChange(
+        id=settled.row.id,
+        fence=settled.row.fence,
+        status=Status.SENT if accepted else Status.FAILED,
+        fields=fields,
+        due_at=None,
+        finished_at=now,
+        events=[{"at": now, "event": OUTCOME_REFUSED, "detail": reason}],
     )
 
 

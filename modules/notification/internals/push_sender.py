@@ -13,6 +13,7 @@ from modules.application.mongo_database import DatabaseClock
 from modules.notification.errors import (
     ImmediateSendDeferredError,
     PushNotificationNotCancellableError,
+    ReceiptSubjectError,
 )
 from modules.notification.internals.expiry import resolve_expiry
 from modules.notification.internals.fcm_params import FCMParams, is_only_too_late
@@ -35,6 +36,7 @@ from modules.notification.types import (
 from modules.preference.types import category_problems
 
 MAX_LIST_LIMIT = 500
+MAX_MESSAGE_ID_LENGTH = 512
 
 
 class RunWorker(Protocol):
@@ -140,9 +142,16 @@ class PushSender:
         rows = await self._reader.newest(account_id, limit=limit, before=until)
         return [to_public(row) for row in rows]
 
-    async def record_delivered(self, notification_id: str) -> bool:
+    async def record_delivered(self, *, notification_id: str | None, message_id: str | None) -> bool:
         """See NotificationService.record_delivered."""
-        return await self._writer.mark_delivered(row_id_of(notification_id))
+        if (notification_id is None) == (message_id is None):
+            raise ReceiptSubjectError
+        if notification_id is not None:
+            return await self._writer.record_receipt(row_id_of(notification_id))
+        problems = ProblemList()
+        problems.name(message_id, "message_id", max_length=MAX_MESSAGE_ID_LENGTH)
+        problems.refuse()
+        return await self._writer.record_message_receipt(str(message_id))
 
     async def cancel(self, notification_id: str) -> PushNotification:
         """See NotificationService.cancel_push_notification."""

@@ -120,14 +120,13 @@ class TestCancelAndDeliver:
         self, writer: PushNotificationWriter, rows: Collection[Document]
     ) -> None:
         row = await claim_one(writer, (await writer.create(make_push())).id)
-        assert not await writer.mark_delivered(row.id), "a receipt before the outcome changes nothing"
         await writer.settle([make_settled(row)], now=datetime.now(UTC))
-        assert await writer.mark_delivered(row.id)
+        assert await writer.record_receipt(row.id)
         before = stored(rows, row.id)
         assert before["status"] == "delivered"
         assert before["delivered_at"] is not None
-        assert not await writer.mark_delivered(row.id)
-        assert await writer.settle([make_settled(row)], now=datetime.now(UTC)) == set()
+        assert not await writer.record_receipt(row.id)
+        assert await writer.settle([make_settled(row)], now=datetime.now(UTC)) == {row.id}, "written before"
         assert stored(rows, row.id) == before
 
     @pytest.mark.parametrize("status", ["failed", "expired"])
@@ -136,5 +135,5 @@ class TestCancelAndDeliver:
     ) -> None:
         document = final_document(status)
         rows.insert_one(document)
-        assert not await writer.mark_delivered(document["_id"])
+        assert not await writer.record_receipt(document["_id"])
         assert stored(rows, document["_id"])["status"] == status

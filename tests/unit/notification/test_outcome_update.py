@@ -50,6 +50,15 @@ def test_rows_of_another_fence_or_shape_go_apart() -> None:
     assert sorted(len(group) for group in groups) == [1, 1, 2]
 
 
+def test_rows_with_many_devices_of_long_addresses_go_apart() -> None:
+    """Four rows of 500 dead devices once exceeded the 16 MB of a command."""
+    addresses = ["a" * 4_096] * 500
+    fields = {"devices": [{}] * 500, "device_tokens_used": addresses, "invalid_tokens": addresses}
+    groups = by_shape([change(fields=fields) for _ in range(4)])
+    assert [len(group) for group in groups] == [1, 1, 1, 1]
+    assert len(by_shape([change() for _ in range(2_000)])) == 1
+
+
 def test_the_condition_is_the_fence_and_that_nobody_has_written() -> None:
     changes = [change(), change()]
     assert outcome_condition(changes) == {

@@ -30,6 +30,7 @@ THRESHOLD = 3
 COOLDOWN = 30.0
 SETTINGS = DeliverySettings(
     lease_seconds=30,
+    max_lost_claims=5,
     patience_immediate_seconds=600,
     patience_normal_seconds=86_400,
     max_backoff_seconds=600,

@@ -35,10 +35,14 @@ def _unless_of_campaign(due_at: dict[str, Any]) -> dict[str, Any]:
     return {"$cond": [{"$eq": [{"$type": "$campaign"}, "object"]}, "$$REMOVE", due_at]}
 
 
-def claimable(ids: Sequence[ObjectId]) -> dict[str, Any]:
-    """Rows among `ids` that are due now: pending and ready, or processing with a lease that ran out."""
+def claimable(ids: Sequence[ObjectId], *, max_lost_claims: int) -> dict[str, Any]:
+    """Rows among `ids` that are due now: pending and ready, or processing with a lease that ran out.
+
+    Not those whose claim is lost for the last time by that: they would be claimed and lost for ever.
+    """
     ready = {"$lte": [{"$ifNull": ["$next_retry_at", "$$NOW"]}, "$$NOW"]}
     lease_over = {"$lte": ["$claim.lease_expires_at", "$$NOW"]}
+    may_be_lost = {"$lt": ["$lost_claims", max_lost_claims - 1]}
     alive = {"$gt": [{"$ifNull": ["$expires_at", {"$add": ["$$NOW", 1]}]}, "$$NOW"]}
     return {
         "_id": {"$in": list(ids)},
@@ -50,7 +54,7 @@ def claimable(ids: Sequence[ObjectId]) -> dict[str, Any]:
                 {
                     "$or": [
                         {"$and": [{"$eq": ["$status", _PENDING]}, ready]},
-                        {"$and": [{"$eq": ["$status", _PROCESSING]}, lease_over]},
+                        {"$and": [{"$eq": ["$status", _PROCESSING]}, lease_over, may_be_lost]},
                     ]
                 },
             ]
@@ -171,7 +175,9 @@ def claim_is_lost() -> dict[str, Any]:
     return {"status": _PROCESSING, "$expr": {"$lte": ["$claim.lease_expires_at", "$$NOW"]}}
 
 
-def lost_ending() -> list[dict[str, Any]]:
+def lost_ending(
+    reason: str = "the worker was lost while sending; the message may have been accepted",
+) -> list[dict[str, Any]]:
     """End a row whose worker was lost and that is not to be sent again: its sends are unknown."""
     accepted = {"$in": [Outcome.ACCEPTED.value, {"$ifNull": ["$devices.outcome", []]}]}
     end = {"$cond": [accepted, Status.SENT.value, Status.FAILED.value]}
@@ -184,7 +190,7 @@ def lost_ending() -> list[dict[str, Any]]:
                 "lost_claims": {"$add": ["$lost_claims", 1]},
                 "sent_at": {"$cond": [accepted, {"$ifNull": ["$sent_at", "$$NOW"]}, "$sent_at"]},
                 "error_type": CLAIM_LOST_CODE,
-                "error_message": "the worker was lost while sending; the message may have been accepted",
+                "error_message": reason,
                 "next_retry_at": None,
                 "finished_at": "$$NOW",
                 "updated_at": "$$NOW",
@@ -192,6 +198,21 @@ def lost_ending() -> list[dict[str, Any]]:
             }
         },
         {"$unset": ["due_at", "claim"]},
+    ]
+
+
+def delivery() -> list[dict[str, Any]]:
+    """Take a sent row to `delivered`, as a receipt says."""
+    return [
+        {
+            "$set": {
+                "status": Status.DELIVERED.value,
+                "last_transition": {"source": "$status", "target": Status.DELIVERED.value},
+                "delivered_at": "$$NOW",
+                "updated_at": "$$NOW",
+                "events": appended_events(event("$$NOW", "delivered", "the provider reported delivery")),
+            }
+        }
     ]
 
 

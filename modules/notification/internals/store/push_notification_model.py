@@ -27,6 +27,7 @@ _OPTIONS_OF: Final = {
     for name, kind in (("android", AndroidOptions), ("apns", ApnsOptions), ("webpush", WebPushOptions))
 }
 DEFAULT_MAX_RETRIES = 4
+DEFAULT_MAX_LOST_CLAIMS = 5
 DEFAULT_PROVIDER = "fcm"
 
 

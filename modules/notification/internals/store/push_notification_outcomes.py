@@ -12,8 +12,11 @@ from bson import ObjectId
 from modules.notification.internals.store.push_notification_claims import MAX_EVENTS
 from modules.notification.types import Status
 
-# A command has at most 16 MB (MongoDB, "MongoDB Limits"); a device takes below 1 KB of it, its token twice.
-MOST_DEVICES = 2_000
+# A command has at most 16 MB (MongoDB, "MongoDB Limits"), and what an update builds of it as well.
+MOST_BYTES = 6_000_000
+# A device's record without its address, and whatever else a row brings along.
+DEVICE_BYTES = 800
+_ADDRESSES = ("device_tokens_used", "invalid_tokens")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,19 +33,26 @@ class RowChange:
 
 
 def by_shape(changes: Sequence[RowChange]) -> list[list[RowChange]]:
-    """Changes that one update can carry: of one fence, alike in what they remove, not too many devices."""
+    """Changes that one update can carry: of one fence, alike in what they remove, not too large together."""
     groups: dict[tuple[int, bool, bool], list[list[RowChange]]] = {}
-    devices: dict[tuple[int, bool, bool], int] = {}
+    sizes: dict[tuple[int, bool, bool], int] = {}
     for change in changes:
         shape = (change.fence, change.due_at is None, change.finished_at is None)
-        count = len(change.fields.get("devices", ()))
+        size = _size_of(change)
         parts = groups.setdefault(shape, [[]])
-        devices[shape] = devices.get(shape, 0) + count
-        if parts[-1] and devices[shape] > MOST_DEVICES:
+        sizes[shape] = sizes.get(shape, 0) + size
+        if parts[-1] and sizes[shape] > MOST_BYTES:
             parts.append([])
-            devices[shape] = count
+            sizes[shape] = size
         parts[-1].append(change)
     return [part for parts in groups.values() for part in parts]
+
+
+def _size_of(change: RowChange) -> int:
+    """About how many bytes the change takes in a command."""
+    fields = change.fields
+    addresses = sum(len(address) for name in _ADDRESSES for address in fields.get(name, ()))
+    return DEVICE_BYTES * (1 + len(fields.get("devices", ()))) + addresses
 
 
 def outcome_condition(changes: Sequence[RowChange]) -> dict[str, Any]:

@@ -18,14 +18,18 @@ from modules.application.records import read_record, readable_records
 from modules.application.repository import Document, Repository, confirm_majority, insert_once
 from modules.notification.internals.store import push_notification_claims as claims
 from modules.notification.internals.store.campaign_contents import CampaignContents
-from modules.notification.internals.store.push_notification_model import PushNotificationModel
+from modules.notification.internals.store.push_notification_model import (
+    DEFAULT_MAX_LOST_CLAIMS,
+    PushNotificationModel,
+)
 from modules.notification.internals.store.push_notification_outcomes import (
     RowChange,
     by_shape,
     outcome_condition,
     outcome_update,
 )
-from modules.notification.internals.store.push_notification_schema import indexes, validator
+from modules.notification.internals.store.push_notification_schema import MESSAGE_INDEX, indexes, validator
+from modules.notification.internals.store.receipt_repository import ReceiptRepository
 from modules.notification.types import DueRow, Priority, Status
 
 # Without the hint the planner tries the indexes on status against each other, at the price of some 15 ms.
@@ -44,10 +48,22 @@ class PushNotificationRepository(Repository):
     collection_name: ClassVar[str] = "push_notifications"
     validator: ClassVar[Mapping[str, Any]] = validator()
 
-    def __init__(self, database: AsyncDatabase[Document], *, retention_days: float) -> None:
+    def __init__(
+        self,
+        database: AsyncDatabase[Document],
+        *,
+        retention_days: float,
+        max_lost_claims: int = DEFAULT_MAX_LOST_CLAIMS,
+    ) -> None:
         super().__init__(database)
         self._retention_days = retention_days
         self._contents = CampaignContents(database)
+        self._receipts = ReceiptRepository(database)
+        self._max_lost_claims = max_lost_claims
+
+    async def ensure(self) -> None:
+        await super().ensure()
+        await self._receipts.ensure()
 
     def index_models(self) -> Sequence[IndexModel]:
         return indexes(self._retention_days)
@@ -106,7 +122,7 @@ class PushNotificationRepository(Repository):
         """
         claim_id = uuid4().hex
         update = claims.claim_update(claim_id=claim_id, owner=owner, lease_seconds=lease_seconds)
-        condition = claims.claimable(row_ids)
+        condition = claims.claimable(row_ids, max_lost_claims=self._max_lost_claims)
         take = partial(self._take_one if len(row_ids) == 1 else self._take_many, condition, update)
         mine = {"_id": {"$in": list(row_ids)}, "claim.id": claim_id}
         try:
@@ -184,9 +200,11 @@ class PushNotificationRepository(Repository):
         matched = 0
         for alike in by_shape(changes):
             matched += await self._write(alike)
-        if matched == len(changes):
-            return {change.id for change in changes}
-        return await self._written(changes)
+        written = {change.id for change in changes}
+        if matched < len(changes):
+            written = await self._written(changes)
+        await self._apply_receipts([change for change in changes if change.id in written])
+        return written
 
     async def _write(self, alike: Sequence[RowChange]) -> int:
         # The driver repeats an update of one row when its answer is lost, but not one of many.
@@ -196,16 +214,12 @@ class PushNotificationRepository(Repository):
         return result.matched_count
 
     async def _written(self, changes: Sequence[RowChange]) -> set[ObjectId]:
-        wanted = {change.id: (change.fence, change.status.value) for change in changes}
+        wanted = {change.id: (change.fence, change.status) for change in changes}
         condition = {"_id": {"$in": list(wanted)}}
         documents = await self._patience.repeated(
             lambda: self._collection.find(condition, {"fence": 1, "status": 1}).to_list()
         )
-        return {
-            document["_id"]
-            for document in documents
-            if (document["fence"], document["status"]) == wanted[document["_id"]]
-        }
+        return {document["_id"] for document in documents if _is_written(document, *wanted[document["_id"]])}
 
     async def due_page(
         self, *, now: datetime, after: tuple[datetime, ObjectId] | None, limit: int
@@ -282,6 +296,19 @@ class PushNotificationRepository(Repository):
         )
         return result.modified_count
 
+    async def end_lost(self, row_ids: Sequence[ObjectId]) -> int:
+        """End those of `row_ids` whose claim was lost once too often; returns how many."""
+        lost = {
+            "_id": {"$in": list(row_ids)},
+            **claims.claim_is_lost(),
+            "lost_claims": {"$gte": self._max_lost_claims - 1},
+        }
+        reason = f"its claim was lost {self._max_lost_claims} times; messages may have been accepted"
+        result = await self._patience.repeated(
+            lambda: self._collection.update_many(lost, claims.lost_ending(reason), hint=_BY_ID)
+        )
+        return result.modified_count
+
     async def cancel(self, row_id: ObjectId) -> bool:
         """Take a pending row out of delivery; False when it is not pending any more."""
         pending = {"_id": row_id, "status": Status.PENDING.value, "active": True}
@@ -290,24 +317,59 @@ class PushNotificationRepository(Repository):
         )
         return result.matched_count == 1
 
-    async def mark_delivered(self, row_id: ObjectId) -> bool:
-        """Take a sent row to `delivered`; False when it is not `sent`, so status never goes back."""
-        sent = {"_id": row_id, "status": Status.SENT.value}
-        change = [
-            {
-                "$set": {
-                    "status": Status.DELIVERED.value,
-                    "last_transition": {"source": "$status", "target": Status.DELIVERED.value},
-                    "delivered_at": "$$NOW",
-                    "updated_at": "$$NOW",
-                    "events": claims.appended_events(
-                        claims.event("$$NOW", "delivered", "the provider reported delivery")
-                    ),
-                }
-            }
-        ]
-        result = await self._patience.repeated(lambda: self._collection.update_one(sent, change))
+    async def record_receipt(self, row_id: ObjectId) -> bool:
+        """Take a sent row to `delivered`, now or when its outcome is written; False for any other row."""
+        return await self._recorded({"_id": row_id}, str(row_id), may_be_unknown=False)
+
+    async def record_message_receipt(self, message_id: str) -> bool:
+        """The same by the provider's name of a message; one that no row has yet is kept for its outcome."""
+        # The second says what the index holds; without it MongoDB would not use it.
+        row = {"provider_message_ids": message_id, "provider_message_ids.0": {"$exists": True}}
+        return await self._recorded(row, message_id, may_be_unknown=True)
+
+    async def _recorded(self, row: Document, receipt_id: str, *, may_be_unknown: bool) -> bool:
+        if await self._mark_delivered(row):
+            return True
+        known = await self._patience.repeated(
+            lambda: self._collection.find_one(row, {"status": 1, "active": 1}, hint=_hint_for(row))
+        )
+        waits = may_be_unknown if known is None else known["active"] and known["status"] in _UNSETTLED
+        if waits:
+            await self._receipts.keep(receipt_id)
+        # The outcome may have been written in between.
+        return await self._mark_delivered(row) or waits
+
+    async def _mark_delivered(self, row: Document) -> bool:
+        """Take a row to `delivered`; False when it is not `sent`, so status never goes back."""
+        sent = {**row, "status": Status.SENT.value}
+        result = await self._patience.repeated(
+            lambda: self._collection.update_one(sent, claims.delivery(), hint=_hint_for(row))
+        )
         return result.matched_count == 1
+
+    async def _apply_receipts(self, changes: Sequence[RowChange]) -> None:
+        """Take rows whose receipt came before their outcome to `delivered`."""
+        rows = {
+            receipt_id: change.id
+            for change in changes
+            if change.status is Status.SENT
+            for receipt_id in (str(change.id), *change.fields.get("provider_message_ids", ()))
+        }
+        received = await self._receipts.among(rows) if rows else set()
+        for receipt_id in received:
+            await self._mark_delivered({"_id": rows[receipt_id]})
+        if received:
+            await self._receipts.drop(received)
+
+
+def _is_written(row: Document, fence: int, status: Status) -> bool:
+    # A receipt may have come in between.
+    reached = {status.value, Status.DELIVERED.value} if status is Status.SENT else {status.value}
+    return row["fence"] == fence and row["status"] in reached
+
+
+def _hint_for(row: Document) -> Any:
+    return _BY_ID if "_id" in row else MESSAGE_INDEX
 
 
 def _keyset(due_at: datetime, row_id: ObjectId) -> list[tuple[str, Any]]:

@@ -11,6 +11,7 @@ from modules.notification.internals.store.push_notification_model import SCHEMA_
 from modules.notification.types import OutcomePolicy, Priority, Status
 
 SECONDS_PER_DAY = 86_400
+MESSAGE_INDEX = "message"
 
 _DATE_OR_NULL = {"bsonType": ["date", "null"]}
 
@@ -124,6 +125,11 @@ def indexes(retention_days: float) -> list[IndexModel]:
             name="idempotency",
             unique=True,
             partialFilterExpression={"idempotency_key": {"$exists": True}},
+        ),
+        IndexModel(
+            [("provider_message_ids", ASCENDING)],
+            name=MESSAGE_INDEX,
+            partialFilterExpression={"provider_message_ids.0": {"$exists": True}},
         ),
         IndexModel(
             [("finished_at", ASCENDING)],
