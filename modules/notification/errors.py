@@ -5,9 +5,7 @@ from __future__ import annotations
 from modules.application.errors import (
     ConfigurationError,
     ConflictError,
-    InvalidInputError,
     NotFoundError,
-    Problem,
     UnavailableError,
 )
 
@@ -84,14 +82,6 @@ class NotificationUnconfirmedError(UnavailableError):
             may_have_happened=True,
         )
         self.notification_id = notification_id
-
-
-class ReceiptSubjectError(InvalidInputError):
-    """A receipt is about one notification or one message."""
-
-    def __init__(self) -> None:
-        reason = "name the notification or the message, one of them"
-        super().__init__([Problem("invalid_receipt", "notification_id", reason)])
 
 
 class CampaignUnconfirmedError(UnavailableError):

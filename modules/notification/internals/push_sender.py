@@ -13,7 +13,6 @@ from modules.application.mongo_database import DatabaseClock
 from modules.notification.errors import (
     ImmediateSendDeferredError,
     PushNotificationNotCancellableError,
-    ReceiptSubjectError,
 )
 from modules.notification.internals.expiry import resolve_expiry
 from modules.notification.internals.fcm_params import FCMParams, is_only_too_late
@@ -144,11 +143,13 @@ class PushSender:
 
     async def record_delivered(self, *, notification_id: str | None, message_id: str | None) -> bool:
         """See NotificationService.record_delivered."""
+        problems = ProblemList()
         if (notification_id is None) == (message_id is None):
-            raise ReceiptSubjectError
+            reason = "name the notification or the message, one of them"
+            problems.add("invalid_receipt", "notification_id", reason)
+            problems.refuse()
         if notification_id is not None:
             return await self._writer.record_receipt(row_id_of(notification_id))
-        problems = ProblemList()
         problems.name(message_id, "message_id", max_length=MAX_MESSAGE_ID_LENGTH)
         problems.refuse()
         return await self._writer.record_message_receipt(str(message_id))
