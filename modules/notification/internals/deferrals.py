@@ -21,6 +21,7 @@ STOPPED = _deferral("STOPPED", "what it belongs to was stopped", 0.0)
 RATE_WAIT = _deferral("RATE_WAIT", "the shared rate had no room for it yet", 0.0)
 RATE_UNKNOWN = _deferral("RATE_UNKNOWN", "the shared rate cannot be read now", 1.0)
 UNMARKED = _deferral("UNMARKED", "that it was about to go out could not be recorded", 1.0)
+GONE = _deferral("GONE", "the device left before its message went out", 0.0)
 UNSEEN = _deferral("UNSEEN", "whom it goes to cannot be looked up now", 1.0)
 # What was known of its target is too old to send by: looked at again, and never a result of the row's.
 STALE = _deferral("STALE", "what is known of the target is too old", 0.0)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from bson import ObjectId
 
-from modules.application.errors import UnavailableError
+from modules.application.errors import ServiceError
 from modules.application.mongo_database import DatabaseClock
 from modules.application.run_all import run_all
 from modules.application.steady_clock import steady_seconds
@@ -22,7 +22,7 @@ from modules.notification.internals.rate_governor import RateGovernor
 from modules.notification.internals.row_outcome import seconds_until, why_not_claimed
 from modules.notification.internals.row_preparation import RowPreparation
 from modules.notification.internals.row_sending import RowSending
-from modules.notification.internals.send_guard import DeliveryLane, Page, SendingStop, known_since
+from modules.notification.internals.send_guard import DeliveryLane, Page, SendingStop, dated
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
 from modules.notification.types import DeliveryReport, Outcome, Priority, Status
 
@@ -120,15 +120,16 @@ class PushDelivery:
         async with kept_lease(
             self._writer, rows, lease_seconds=self._lease_seconds, claimed_at=claimed_at
         ) as lease:
-            known_at = steady_seconds()
             try:
-                steps, _ = await run_all(self._preparation.next_steps(rows), self._look(stop))
-            except UnavailableError:
+                (steps, known_at), (_, wish_known_at) = await run_all(
+                    dated(self._preparation.next_steps(rows)), dated(self._look(stop))
+                )
+            except ServiceError:
                 await self._sending.let_go(
-                    rows, lease, seconds=UNPREPARED_SECONDS, reason="MongoDB did not answer"
+                    rows, lease, seconds=UNPREPARED_SECONDS, reason="it could not be prepared"
                 )
                 raise
-            page = Page(lease, tally, stop, known_since(known_at))
+            page = Page(lease, tally, stop, min(known_at, wish_known_at))
             # Still under the lease: MongoDB may be away for longer than it lasts.
             recorded, sent = await run_all(
                 self._recorder.record(steps.settled, lease), self._sending.send(steps.rounds, page)

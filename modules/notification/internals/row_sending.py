@@ -9,7 +9,7 @@ from datetime import datetime
 
 from bson import ObjectId
 
-from modules.application.errors import UnavailableError
+from modules.application.errors import ServiceError, UnavailableError
 from modules.application.mongo_database import DatabaseClock
 from modules.application.run_all import run_all
 from modules.application.steady_clock import steady_seconds
@@ -27,7 +27,7 @@ from modules.notification.internals.send_guard import (
     Line,
     Page,
     PortionGuard,
-    known_since,
+    dated,
 )
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
 from modules.notification.internals.target_blame import TargetBlame
@@ -133,10 +133,10 @@ class RowSending:
             return RATE_WAIT
         wanted = sum(len(part.targets) for part in waiting)
         leave = await line.lane.permits.leave(line.app_id, flow=line.flow, wanted=wanted)
-        if leave == 0 and page.stop is not None:
+        if leave == 0:
             # Not knowing stops nothing here: it is looked at again before anything goes out.
-            with suppress(UnavailableError):
-                await page.stop.look()
+            with suppress(ServiceError):
+                await page.look()
         return leave
 
     async def _send_portion(self, line: Line, portion: list[Piece], page: Page) -> None:
@@ -159,7 +159,7 @@ class RowSending:
                     part.row.add(target, result)
                 used += result.classification.attempted
             part.targets = stale + part.targets
-        line.lane.permits.give_back(line.app_id, flow=line.flow, count=permits - used)
+        line.lane.permits.settle(line.app_id, flow=line.flow, granted=permits, used=used)
 
     async def _marked(self, portion: list[Piece]) -> list[Piece]:
         """Note whom messages are about to be handed over for, where they must never go out twice."""
@@ -175,7 +175,7 @@ class RowSending:
         try:
             if await self._writer.mark_dispatched(row.round.row, [each.device_id for each in targets]):
                 return True
-        except UnavailableError as error:
+        except ServiceError as error:
             _log.warning(
                 "delivery put off", action="push.put_off", notification_id=notification_id, code=error.code
             )
@@ -190,30 +190,30 @@ class RowSending:
         """Leave out what is not so any more: devices that went, what has expired, what nobody wants now."""
         oldest = steady_seconds() - LOOK_AGAIN_SECONDS
         rows = {id(part.row): part.row for part, _ in portion if part.row.known_at < oldest}
-        if not rows:
-            return portion
-        asked = steady_seconds()
         try:
-            if page.stop is not None:
-                await page.stop.look()
-            steps = await self._preparation.next_steps([row.round.row for row in rows.values()])
-        except UnavailableError:
+            await self._look(list(rows.values()), page)
+        except ServiceError as error:
+            _log.warning("targets not looked up", action="push.unseen", rows=len(rows), code=error.code)
             for part, targets in portion:
                 part.row.put_off(targets, UNSEEN)
             return []
-        rounds = {round_.row.id: round_ for round_ in steps.rounds}
-        endings = {settled.row.id: settled for settled in steps.settled}
-        known_at = known_since(asked)
-        for row in rows.values():
-            row.look(rounds.get(row.round.row.id), endings.get(row.round.row.id))
-            row.known_at = known_at
-        left = [
-            (part, [target for target in targets if part.row.is_reachable(target)])
-            for part, targets in portion
-        ]
+        # Also where nothing was asked now: another line may have looked at the same row.
+        left = [(part, part.row.keep_reachable(targets)) for part, targets in portion]
         for part, _ in portion:
             part.targets = [target for target in part.targets if part.row.is_reachable(target)]
         return [piece for piece in left if piece[1]]
+
+    async def _look(self, rows: Sequence[RowUnderWay], page: Page) -> None:
+        if not rows:
+            return
+        (_, wish_known_at), (steps, known_at) = await run_all(
+            dated(page.look()), dated(self._preparation.next_steps([row.round.row for row in rows]))
+        )
+        rounds = {round_.row.id: round_ for round_ in steps.rounds}
+        endings = {settled.row.id: settled for settled in steps.settled}
+        for row in rows:
+            row.look(rounds.get(row.round.row.id), endings.get(row.round.row.id))
+            row.known_at = min(known_at, wish_known_at)
 
     async def _finish(
         self, line: Line, rows: Sequence[RowUnderWay], page: Page

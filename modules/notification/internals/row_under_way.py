@@ -6,12 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from modules.notification.internals.deferrals import RATE_WAIT, STOPPED
+from modules.notification.internals.deferrals import GONE, RATE_WAIT, STOPPED
 from modules.notification.internals.fcm_params import MAX_TARGETS
 from modules.notification.internals.push_notification_writer import SettledRow
 from modules.notification.internals.row_outcome import Round, failed, settled_by
 from modules.notification.internals.settlement import Fold
-from modules.notification.types import Classification, OutcomePolicy, PushTarget, SendPushResult, TargetResult
+from modules.notification.types import (
+    Classification,
+    OutcomePolicy,
+    PushTarget,
+    SendPushResult,
+    Status,
+    TargetResult,
+)
 
 _WAITS = frozenset({id(RATE_WAIT), id(STOPPED)})
 
@@ -44,7 +51,8 @@ class RowUnderWay:
         self.ending = ending
         if now is None:
             self._reachable = frozenset()
-            self.round = replace(self.round, active_ids=frozenset())
+            if ending is None or ending.settlement.status is not Status.PENDING:
+                self.round = replace(self.round, active_ids=frozenset())
             return
         self._reachable = frozenset((each.device_id, each.address) for each in now.targets)
         devices = {**self.round.devices, **now.devices}
@@ -57,6 +65,13 @@ class RowUnderWay:
     def is_reachable(self, target: PushTarget) -> bool:
         """Whether the last look found the target; everything is before there was one."""
         return self._reachable is None or (target.device_id, target.address) in self._reachable
+
+    def keep_reachable(self, targets: Sequence[PushTarget]) -> list[PushTarget]:
+        """Those that a message may still go to. Where the others are marked, an outcome takes that back."""
+        gone = [target for target in targets if not self.is_reachable(target)]
+        if self.is_marked:
+            self.put_off(gone, GONE)
+        return [target for target in targets if self.is_reachable(target)]
 
     @property
     def is_marked(self) -> bool:

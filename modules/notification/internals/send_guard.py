@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from modules.application.mongo_database import DatabaseClock
 from modules.application.steady_clock import steady_seconds
@@ -16,6 +16,8 @@ from modules.notification.internals.row_outcome import FRESH_SECONDS
 from modules.notification.internals.send_permits import SendPermits
 from modules.notification.internals.settlement import Fold
 from modules.notification.types import Classification, Push, PushTarget, TargetResult
+
+ResultT = TypeVar("ResultT")
 
 # Half of FRESH_SECONDS is left for a portion to go out in.
 LOOK_AGAIN_SECONDS = FRESH_SECONDS / 2
@@ -56,6 +58,11 @@ class Page:
     stop: SendingStop | None
     known_at: float
 
+    async def look(self) -> None:
+        """Read whether the page is still wanted."""
+        if self.stop is not None:
+            await self.stop.look()
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -94,9 +101,11 @@ class PortionGuard:
         self._line.lane.permits.note(target.app_id, result)
 
 
-def known_since(asked: float) -> float:
-    """How old an answer is that came now to a question of then; both are steady time.
+async def dated(question: Awaitable[ResultT]) -> tuple[ResultT, float]:
+    """The answer, and from when on, in steady time, what it says is to be looked at again.
 
-    What a slow database answers is used at once: it would be too old every time.
+    What a slow database answers is used at once: reckoned from the question it would be too old every time.
     """
-    return max(asked, steady_seconds() - LOOK_AGAIN_SECONDS)
+    asked = steady_seconds()
+    answer = await question
+    return answer, max(asked, steady_seconds() - LOOK_AGAIN_SECONDS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 
-from modules.application.errors import UnavailableError
+from modules.application.errors import ServiceError
 from modules.application.steady_clock import steady_seconds
 from modules.notification.internals.deferrals import RATE_UNKNOWN, paused
 from modules.notification.internals.rate_governor import RateGovernor
@@ -38,11 +38,10 @@ class SendPermits:
         if seconds > 0:
             return paused(seconds)
         if self._immediate:
-            self._governor.spend(app_id, wanted)
             return wanted
         try:
             return await self._granted(app_id, flow, wanted)
-        except UnavailableError:
+        except ServiceError:
             return RATE_UNKNOWN
 
     async def _granted(self, app_id: str, flow: str, wanted: int) -> int:
@@ -54,15 +53,23 @@ class SendPermits:
                     more = await self._governor.acquire(app_id, flow=flow, wanted=wanted - granted)
             except TimeoutError:
                 break
+            except ServiceError:
+                if granted:
+                    break
+                raise
             if not granted:
                 until = steady_seconds() + GATHER_SECONDS
             granted += more
         return granted
 
-    def give_back(self, app_id: str, *, flow: str, count: int) -> None:
-        """Return permits that were not used."""
-        if app_id in self._app_ids and not self._immediate and count:
-            self._governor.give_back(app_id, flow=flow, count=count)
+    def settle(self, app_id: str, *, flow: str, granted: int, used: int) -> None:
+        """Say how many of the messages that had leave went out: the rest of it goes back."""
+        if app_id not in self._app_ids:
+            return
+        if self._immediate and used:
+            self._governor.spend(app_id, used)
+        elif not self._immediate and granted > used:
+            self._governor.give_back(app_id, flow=flow, count=granted - used)
 
     def paused_seconds(self, app_id: str) -> float:
         return self._governor.paused_seconds(app_id)

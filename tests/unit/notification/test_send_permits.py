@@ -71,6 +71,7 @@ async def test_nobody_waits_for_a_permit_for_long_without_looking_up(monkeypatch
 async def test_immediate_messages_never_wait_and_are_taken_off_the_rate() -> None:
     governor = Governor()
     assert await leave(governor, 2, immediate=True) == 2
+    permits_of(governor, immediate=True).settle("default", flow="ordinary", granted=2, used=2)
     assert (governor.spent, governor.wanted) == ([("default", 2)], [])
 
 
@@ -85,7 +86,7 @@ async def test_an_app_without_credentials_has_no_rate() -> None:
     governor = Governor(paused=30.0)
     permits = permits_of(governor)
     assert await permits.leave("invented", flow="ordinary", wanted=3) == 3
-    permits.give_back("invented", flow="ordinary", count=3)
+    permits.settle("invented", flow="ordinary", granted=3, used=0)
     assert (governor.wanted, governor.given_back) == ([], [])
 
 
@@ -99,10 +100,23 @@ async def test_without_the_shared_rate_nothing_is_let_out_and_no_retry_is_spent(
 
 async def test_permits_that_were_not_used_go_back() -> None:
     governor = Governor()
-    permits_of(governor).give_back("default", flow="ordinary", count=3)
-    permits_of(governor).give_back("default", flow="ordinary", count=0)
-    permits_of(governor, immediate=True).give_back("default", flow="ordinary", count=3)
-    assert governor.given_back == [("default", "ordinary", 3)]
+    permits_of(governor).settle("default", flow="ordinary", granted=5, used=2)
+    permits_of(governor).settle("default", flow="ordinary", granted=5, used=5)
+    permits_of(governor, immediate=True).settle("default", flow="ordinary", granted=3, used=0)
+    assert (governor.given_back, governor.spent) == ([("default", "ordinary", 3)], [])
+
+
+async def test_permits_that_were_had_before_the_rate_could_not_be_read_are_used() -> None:
+    governor = Governor(2)
+    acquire = governor.acquire
+
+    async def acquire_once(app_id: str, *, flow: str, wanted: int) -> int:
+        granted = await acquire(app_id, flow=flow, wanted=wanted)
+        governor.error = UnavailableError(code="database_unavailable", reason="away")
+        return granted
+
+    governor.acquire = acquire_once  # type: ignore[method-assign]
+    assert await leave(governor, 5) == 2
 
 
 @pytest.mark.parametrize(("scope", "pauses"), [(ThrottleScope.PROJECT, 1), (ThrottleScope.DEVICE, 0)])

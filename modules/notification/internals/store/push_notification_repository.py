@@ -16,6 +16,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from modules.application.errors import ServiceError, UnavailableError
 from modules.application.records import read_record, readable_records
 from modules.application.repository import Document, Repository, confirm_majority, insert_once
+from modules.logger.logger_service import get_logger
 from modules.notification.internals.store import push_notification_claims as claims
 from modules.notification.internals.store.campaign_contents import CampaignContents
 from modules.notification.internals.store.push_notification_model import (
@@ -355,11 +356,17 @@ class PushNotificationRepository(Repository):
             if change.status is Status.SENT
             for receipt_id in (str(change.id), *change.fields.get("provider_message_ids", ()))
         }
-        received = await self._receipts.among(rows) if rows else set()
-        for receipt_id in received:
-            await self._mark_delivered({"_id": rows[receipt_id]})
-        if received:
-            await self._receipts.drop(received)
+        if not rows:
+            return
+        try:
+            received = await self._receipts.among(rows)
+            for receipt_id in received:
+                await self._mark_delivered({"_id": rows[receipt_id]})
+            if received:
+                await self._receipts.drop(received)
+        except ServiceError as error:
+            # The outcomes are written, whatever becomes of receipts.
+            get_logger().warning("receipts left", action="push.receipts_left", code=error.code)
 
 
 def _is_written(row: Document, fence: int, status: Status) -> bool:
