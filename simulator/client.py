@@ -77,6 +77,7 @@ class SimulatorControl:
         quota: str = "project",
         accepted: bool | None = None,
         times: int | None = None,
+        page_kib: int | None = None,
     ) -> int:
         """Return the rule's id. Without token, prefix and project it is for every send; see README.md."""
         match: dict[str, Any] = {"token": token, "prefix": prefix, "project": project}
@@ -90,6 +91,7 @@ class SimulatorControl:
             "quota": quota,
             "accepted": accepted,
             "times": times,
+            "page_kib": page_kib,
         }
         return cast(int, self._call("POST", "rules", rule)["id"])
 

@@ -47,6 +47,7 @@ class RuleBody(_Body):
     quota: Literal["project", "device", "topic"] = "project"
     accepted: bool | None = None
     times: Count | None = None
+    page_kib: Annotated[int, Field(ge=1, le=4096)] | None = None
 
     def as_instruction(self) -> Instruction:
         if self.error_code is not None and self.error_code not in FCM_ERRORS:

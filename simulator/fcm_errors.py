@@ -119,11 +119,15 @@ def gateway_error(
     message: str | None = None,
     reason: str | None = None,
     retry_after_seconds: int | None = None,
+    page_kib: int | None = None,
 ) -> Answer:
-    """An error without FcmError; a page of HTML where Google's frontend has no JSON, as for 404 and 502."""
+    """An error without FcmError; a page of HTML where Google's frontend has no JSON, as for 404 and 502.
+
+    `page_kib`: a page of at least that size, whatever the status, as of a proxy on the way.
+    """
     shape = GATEWAY_ERRORS.get(http_status)
-    if shape is None:
-        return _page(http_status, retry_after_seconds)
+    if shape is None or page_kib is not None:
+        return _page(http_status, retry_after_seconds, page_kib or 0)
     details = []
     reason = reason or _ERROR_INFO_REASONS.get(http_status)
     if reason is not None:
@@ -147,13 +151,14 @@ def _status_answer(
     return Answer(shape.http_status, json.dumps({"error": error}, indent=2).encode() + b"\n", headers)
 
 
-def _page(http_status: int, retry_after_seconds: int | None) -> Answer:
+def _page(http_status: int, retry_after_seconds: int | None, page_kib: int) -> Answer:
     page = (
         "<!DOCTYPE html>\n<html lang=en>\n  <meta charset=utf-8>\n"
         f"  <title>Error {http_status}!!1</title>\n"
         f"  <p><b>{http_status}.</b> <ins>That's an error.</ins>\n"
         "  <p>The server could not complete your request.  <ins>That's all we know.</ins>\n"
     )
+    page += "<p>&nbsp;</p>\n" * (page_kib * 1024 // len("<p>&nbsp;</p>\n") + 1) if page_kib else ""
     return Answer(http_status, page.encode(), HTML_HEADERS + _retry_after(retry_after_seconds))
 
 

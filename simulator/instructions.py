@@ -20,7 +20,8 @@ class Instruction:
     """How one send is answered.
 
     At most one of `error_code` and `http_status`; without either the answer is a success. `accepted` None
-    means: accepted if the answer is a success. `times` None means for ever.
+    means: accepted if the answer is a success. `times` None means for ever. `page_kib`: instead of JSON, a
+    status is answered with a page of HTML of that size.
     """
 
     error_code: str | None = None
@@ -31,11 +32,14 @@ class Instruction:
     quota: str = "project"
     accepted: bool | None = None
     times: int | None = None
+    page_kib: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""
         if self.error_code is not None and self.http_status is not None:
             raise InvalidInstructionError("error_code and http_status exclude each other")
+        if self.page_kib is not None and self.http_status is None:
+            raise InvalidInstructionError("page_kib goes with http_status")
         if self.effect in UNPROCESSED and (self.is_error or self.accepted is not None):
             raise InvalidInstructionError(f"{self.effect} leaves no answer and nothing accepted")
         if self.accepted is False and not self.is_error and self.effect not in ANSWER_HIDDEN:

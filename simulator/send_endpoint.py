@@ -130,7 +130,11 @@ def _answer_of(instruction: Instruction, project: str, send: SendRequest, messag
             retry_after_seconds=instruction.retry_after_seconds,
         )
     if instruction.http_status is not None:
-        return gateway_error(instruction.http_status, retry_after_seconds=instruction.retry_after_seconds)
+        return gateway_error(
+            instruction.http_status,
+            retry_after_seconds=instruction.retry_after_seconds,
+            page_kib=instruction.page_kib,
+        )
     return Answer(200, f'{{\n  "name": {json.dumps(message_id)}\n}}\n'.encode())
 
 

@@ -29,6 +29,7 @@ class Kind(StrEnum):
     CAMPAIGN = "campaign"
     LEAK = "leak"
     NOT_ASKED_FOR = "not_asked_for"
+    ENDED_ITSELF = "ended_itself"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

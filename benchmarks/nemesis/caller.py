@@ -167,19 +167,25 @@ class Caller:
         expires_in = None
         if action.expires_in_seconds is not None:
             expires_in = timedelta(seconds=action.expires_in_seconds)
-        answered, _ = await self._book.call(
-            What.CAMPAIGN,
-            lambda _: CampaignService.send_push_to_audience_async(
-                audience=AccountList(account_ids=audience),
-                params=_message(f"{self._params.mark}-title-{key}", at_most_once=action.at_most_once),
-                campaign_key=key,
-                expires_in=expires_in,
-                rate_per_second=action.rate_per_second,
-            ),
-            key=key,
-            audience=audience,
-        )
-        if not isinstance(answered, str):
+
+        async def once() -> str | None:
+            answered, _ = await self._book.call(
+                What.CAMPAIGN,
+                lambda _: CampaignService.send_push_to_audience_async(
+                    audience=AccountList(account_ids=audience),
+                    params=_message(f"{self._params.mark}-title-{key}", at_most_once=action.at_most_once),
+                    campaign_key=key,
+                    expires_in=expires_in,
+                    rate_per_second=action.rate_per_second,
+                ),
+                key=key,
+                audience=audience,
+            )
+            return answered if isinstance(answered, str) else None
+
+        answers = [await once() for _ in range(1 + action.repeats)]
+        campaign_id = next((each for each in answers if each), None)
+        if campaign_id is None:
             return
         commands = {
             What.PAUSE: CampaignService.pause_campaign_async,
@@ -188,7 +194,7 @@ class Caller:
         }
         for command in action.commands:
             await asyncio.sleep(command.after_seconds)
-            await self._command(command.what, commands[command.what], answered)
+            await self._command(command.what, commands[command.what], campaign_id)
 
     async def _command(self, what: What, ask: Callable[..., Awaitable[Any]], campaign_id: str) -> None:
         await self._book.call(what, lambda _: ask(campaign_id=campaign_id), subject=campaign_id)

@@ -6,11 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks.nemesis.breach import Breach, Kind
+from benchmarks.nemesis.breach import Breach, Kind, clock
 from benchmarks.nemesis.call_checks import check_calls
 from benchmarks.nemesis.moments import Moments
 from benchmarks.nemesis.records import Document, Records
+from benchmarks.nemesis.schedule import WORKERS
 from benchmarks.nemesis.send_checks import check_sends
+from modules.cli.exit_codes import ExitCode
 from tests.support.campaign_invariant import campaign_problems_of
 from tests.support.invariant import is_final, leaks_of, problems_of
 
@@ -30,6 +32,7 @@ def check(records: Records, *, requests_in_flight: int) -> Verdict:
     """Every breach, those of the record first. `requests_in_flight`: what a lane of one process may have."""
     moments = Moments(records.stand_stills, in_flight=LANES * requests_in_flight)
     breaches = [*_check_rows(records), *_check_campaigns(records), *check_calls(records)]
+    breaches += _check_processes(records)
     breaches += check_sends(records, moments)
     breaches += [Breach(kind=Kind.LEAK, what=leak) for leak in leaks_of(records.texts, records.secrets)]
     return Verdict(tuple(breaches), moments.excused)
@@ -68,3 +71,12 @@ def _check_campaigns(records: Records) -> Iterator[Breach]:
             yield Breach(
                 kind=Kind.CAMPAIGN, what=problem, call_ids=(*((call.id,) if call else ()), *commands)
             )
+
+
+def _check_processes(records: Records) -> Iterator[Breach]:
+    """A worker may end where a server is out of reach, to be started again; a caller never does."""
+    for end in records.self_ends:
+        if end.process in WORKERS and end.exit_code == ExitCode.UNAVAILABLE:
+            continue
+        what = f"{end.process} ended with {end.exit_code} at {clock(end.at)}: {end.last_line}"
+        yield Breach(kind=Kind.ENDED_ITSELF, what=what)

@@ -1,4 +1,4 @@
-"""Carries out the schedule: kills and stops processes and servers, and tells the provider how to answer."""
+"""Carries out the schedule on processes and servers, and starts again what ended by itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Protocol
 
-from benchmarks.nemesis.records import StandStill
+from benchmarks.nemesis.records import SelfEnd, StandStill
 from benchmarks.nemesis.schedule import CALLERS, MONGODB, PROVIDER, TEMPORAL, WORKERS, Fault, FaultKind
 from modules.local_stack.types import ServerHandle
 from simulator.client import SimulatorControl
@@ -20,6 +20,8 @@ from tests.support.service_process import ServiceProcess
 
 # A member that was killed is away for so long.
 DEAD_SECONDS = 4.0
+LOOK_SECONDS = 0.2
+LOG_CHARACTERS = 300
 
 
 class Begin(Protocol):
@@ -40,8 +42,12 @@ class FaultHand:
         self._simulator = simulator
         self.processes = {target: begin(target, None) for target in (*WORKERS, *CALLERS)}
         self.stand_stills: list[StandStill] = []
+        self.self_ends: list[SelfEnd] = []
         self.done: list[Fault] = []
+        self._locks = {target: threading.Lock() for target in self.processes}
         self._ended = threading.Event()
+        self._watch = threading.Thread(target=self._keep_running, name="keep-running")
+        self._watch.start()
 
     def carry_out(self, schedule: Sequence[Fault], tell: Callable[[str], None]) -> None:
         """Return when the last fault has ended. What a fault could not do is told and is no failure."""
@@ -58,19 +64,36 @@ class FaultHand:
                 if each.exception() is not None:
                     tell(f"a fault was not carried out: {each.exception()!r}")
 
-    def end(self) -> None:
-        """No caller is left, both workers run, and the provider answers well again."""
+    def calm(self) -> None:
+        """No caller is left, and the provider answers well again; workers that end are still replaced."""
         for target in CALLERS:
-            self.processes[target].kill()
+            with self._locks[target]:
+                self.processes.pop(target).kill()
         self._simulator.reset()
         self._simulator.set_oauth()
-        for target in WORKERS:
-            if not self.processes[target].is_running:
-                self.processes[target] = self._begin(target, None)
+
+    def close(self) -> None:
+        """Replace no process any more; those that run are left to whoever opened the room."""
+        self._ended.set()
+        self._watch.join()
+
+    def _keep_running(self) -> None:
+        while not self._ended.wait(LOOK_SECONDS):
+            for target in list(self.processes):
+                with self._locks[target]:
+                    process = self.processes.get(target)
+                    if process is None or process.is_running:
+                        continue
+                    last = process.output.strip().rpartition("\n")[2][-LOG_CHARACTERS:]
+                    self.self_ends.append(
+                        SelfEnd(process=target, at=time.time(), exit_code=process.exit_code(), last_line=last)
+                    )
+                    self.processes[target] = self._begin(target, None)
 
     def _do(self, fault: Fault) -> None:
-        if fault.target in self.processes:
-            self._to_process(fault)
+        if fault.target in self._locks:
+            with self._locks[fault.target]:
+                self._to_process(fault)
         elif fault.target == MONGODB:
             self._to_mongodb(fault)
         elif fault.target == TEMPORAL:
@@ -124,15 +147,16 @@ class FaultHand:
                 self._pause(secondaries, fault.seconds)
 
     def _pause(self, names: Sequence[str], seconds: float) -> None:
-        with self._standing_still(MONGODB):
-            for name in names:
-                self._nodes.pause(name)
-            self._ended.wait(seconds)
-            for name in names:
-                self._nodes.resume(name)
+        for name in names:
+            self._nodes.pause(name)
+        self._ended.wait(seconds)
+        for name in names:
+            self._nodes.resume(name)
 
     def _to_temporal(self, fault: Fault) -> None:
         if fault.kind is FaultKind.RESTART:
+            if fault.options["kill"]:
+                self._temporal.kill()
             self._temporal.restart()
             return
         os.kill(self._temporal.pid, signal.SIGSTOP)

@@ -42,10 +42,13 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignAction:
+    """One campaign, asked for `repeats` times more under its key, and what is then asked of it."""
+
     accounts: tuple[int, ...]
     rate_per_second: float | None
     expires_in_seconds: float | None
     at_most_once: bool
+    repeats: int
     commands: tuple[Command, ...]
     rest_seconds: float
 
@@ -105,6 +108,7 @@ def campaigns(seed: str) -> Iterator[CampaignAction]:
             rate_per_second=_now_and_then(chance, 0.5, 8.0, 60.0),
             expires_in_seconds=_now_and_then(chance, 0.3, 2.0, 15.0),
             at_most_once=chance.random() < 0.3,
+            repeats=chance.choice((0, 0, 1)),
             commands=tuple(_commands(chance)),
             rest_seconds=chance.uniform(5.0, 15.0),
         )

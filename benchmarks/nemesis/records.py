@@ -69,6 +69,16 @@ class StandStill:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SelfEnd:
+    """A process that ended though nobody told it to; `last_line` is of its log."""
+
+    process: str
+    at: float
+    exit_code: int
+    last_line: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
     """Everything a run is judged by. `texts` are logs and histories by name, `secrets` what none may hold."""
 
@@ -78,6 +88,7 @@ class Records:
     calls: Sequence[Call]
     campaigns: Sequence[Campaign] = ()
     stand_stills: Sequence[StandStill] = ()
+    self_ends: Sequence[SelfEnd] = ()
     texts: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: Sequence[str] = field(default=(), repr=False)
 

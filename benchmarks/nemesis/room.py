@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.nemesis.caller import CallerParams, command_line
 from benchmarks.nemesis.fault_hand import FaultHand
-from benchmarks.nemesis.records import Records, read_calls
+from benchmarks.nemesis.records import Call, Records, What, read_calls
 from benchmarks.nemesis.schedule import CALLERS, Fault
 from bootstrap import Role
 from modules.application.errors import ServiceError
@@ -29,13 +29,14 @@ from tests.support.service_process import ServiceProcess
 # Requests a lane of a process has under way at most.
 REQUESTS_IN_FLIGHT = 8
 SCAN_EVERY_SECONDS = 3.0
+LOOK_AGAIN_SECONDS = 0.2
 LIST_PAGE = 100
 SETTINGS = {
     "FCM_MAX_CONCURRENT_REQUESTS": REQUESTS_IN_FLIGHT,
     "FCM_REQUEST_TIMEOUT_SECONDS": 3,
     "FCM_CONNECT_TIMEOUT_SECONDS": 2,
     "RATE_RAMP_SECONDS": 0,
-    "RATE_QUOTA_PER_MINUTE": 6_000,
+    "RATE_QUOTA_PER_MINUTE": 2_400,
     "IMMEDIATE_WAIT_SECONDS": 8,
     "MONGODB_OPERATION_TIMEOUT_SECONDS": 10,
     "WORKER_GRACEFUL_SHUTDOWN_SECONDS": 5,
@@ -55,12 +56,18 @@ class NemesisRoom:
         self._turns = dict.fromkeys(CALLERS, 0)
         self._calls = stack.folder / "logs" / f"calls-{room.prefix}.jsonl"
         self._scanning = threading.Event()
+        self._resumed: list[Call] = []
+        self._hand: FaultHand | None = None
 
     @classmethod
     @contextmanager
     def opened(cls, stack: LocalStack, *, seed: int, earlier: Path | None) -> Iterator[NemesisRoom]:
         with FaultRoom.opened(stack, **SETTINGS) as room:
-            yield cls(room, stack, seed, earlier)
+            nemesis = cls(room, stack, seed, earlier)
+            try:
+                yield nemesis
+            finally:
+                nemesis.close()
 
     def begin(self, target: str, fault: Fault | None) -> ServiceProcess:
         """Start the caller or worker of this name; `fault`: it takes a killed one's place, and how it is."""
@@ -86,7 +93,7 @@ class NemesisRoom:
     def run(self, schedule: tuple[Fault, ...], tell: Tell) -> FaultHand:
         """Carry out the faults under load; returns when the load has ended and the servers are well again."""
         self._room.become(Role.CALLER)
-        hand = FaultHand(
+        self._hand = hand = FaultHand(
             begin=self.begin,
             nodes=MongodbNodes(self._stack),
             temporal=self._stack.servers["temporal"],
@@ -99,8 +106,13 @@ class NemesisRoom:
         finally:
             self._scanning.set()
             scanning.join()
-            hand.end()
+            hand.calm()
         return hand
+
+    def close(self) -> None:
+        """Let ended processes lie, so that the room can end what still runs."""
+        if self._hand is not None:
+            self._hand.close()
 
     def _scan_on(self) -> None:
         """Trigger a scan every few seconds, as far as the servers let it."""
@@ -116,14 +128,21 @@ class NemesisRoom:
                 campaigns = self._campaigns()
                 for campaign in campaigns:
                     if campaign.state in (CampaignState.PAUSED, CampaignState.HALTED):
-                        CampaignService.resume_campaign(campaign_id=campaign.id)
+                        self._resume(campaign.id)
                 if self._room.open_count() == 0 and all(each.state in FINAL_STATES for each in campaigns):
                     return
                 self._room.scan()
             except ServiceError as error:
                 tell(f"not finished yet: {error.code}")
-            self._scanning.wait(0)
+            time.sleep(LOOK_AGAIN_SECONDS)
         tell(f"{self._room.open_count()} row(s) are still open after {within_seconds:.0f} s")
+
+    def _resume(self, campaign_id: str) -> None:
+        call = Call(
+            id=f"finish.{len(self._resumed)}", what=What.RESUME, begun_at=time.time(), subject=campaign_id
+        )
+        self._resumed.append(call)
+        CampaignService.resume_campaign(campaign_id=campaign_id)
 
     def _campaigns(self) -> list[Campaign]:
         found: list[Campaign] = []
@@ -148,9 +167,10 @@ class NemesisRoom:
             rows=room.whole_rows(),
             devices=room.devices(),
             audit=room.audit(),
-            calls=read_calls(self._calls.read_text().splitlines()),
+            calls=[*read_calls(self._calls.read_text().splitlines()), *self._resumed],
             campaigns=campaigns,
             stand_stills=hand.stand_stills,
+            self_ends=hand.self_ends,
             texts=texts,
             secrets=(room.address_mark,),
         )

@@ -92,12 +92,12 @@ PROVIDER_FAULTS: tuple[tuple[FaultKind, dict[str, Any], int], ...] = (
     (FaultKind.ANSWER, {"http_status": 429}, 3),
     (FaultKind.ANSWER, {"error_code": "QUOTA_EXCEEDED", "retry_after_seconds": 1}, 3),
     (FaultKind.ANSWER, {"error_code": "QUOTA_EXCEEDED", "quota": "device"}, 3),
+    (FaultKind.ANSWER, {"http_status": 429, "page_kib": 512, "retry_after_seconds": 1}, 3),
     (FaultKind.ANSWER, {"http_status": 500}, 60),
     (FaultKind.ANSWER, {"http_status": 503}, 60),
     (FaultKind.ANSWER, {"error_code": "UNAVAILABLE", "retry_after_seconds": 1}, 10),
     (FaultKind.ANSWER, {"error_code": "INTERNAL"}, 30),
-    (FaultKind.ANSWER, {"http_status": 502}, 10),
-    (FaultKind.ANSWER, {"http_status": 503, "accepted": True}, 5),
+    (FaultKind.ANSWER, {"http_status": 502, "page_kib": 512}, 10),
     (FaultKind.ANSWER, {"effect": "hang"}, 5),
     (FaultKind.ANSWER, {"effect": "drip"}, 4),
     (FaultKind.ANSWER, {"effect": "lost_response"}, 10),
@@ -141,6 +141,8 @@ def _of_target(seed: int, target: str, seconds: float, beside: bool) -> Iterator
             options["skew_seconds"] = chance.choice(SKEWS_SECONDS)
             # One worker is always a present one: what an earlier one cannot read waits for it.
             options["earlier"] = beside and target == WORKERS[-1] and chance.random() < 0.5
+        if kind is FaultKind.RESTART:
+            options["kill"] = chance.random() < 0.5
         yield Fault(at=at, target=target, kind=kind, seconds=lasts, options=options)
         at += lasts + chance.uniform(rhythm.least_seconds, rhythm.most_seconds)
 

@@ -83,6 +83,7 @@ def test_rules_can_be_deleted_one_by_one_or_all(simulator: FcmSimulator) -> None
         ("rules", {"match": {"any": True}, "effect": "reset", "accepted": True}, "reset leaves"),
         ("rules", {"match": {"any": True}, "accepted": False}, "a success cannot"),
         ("rules", {"match": {"any": True}, "times": 0}, "times"),
+        ("rules", {"match": {"any": True}, "error_code": "INTERNAL", "page_kib": 9}, "page_kib goes with"),
         ("goaway-every", {"requests": 0}, "requests"),
         ("goaway-every", {}, "requests"),
         ("latency", {"latency_ms": -1}, "latency_ms"),

@@ -118,6 +118,14 @@ def test_googles_frontend_answers_with_a_page(http_status: int) -> None:
     assert ("content-type", "text/html; charset=UTF-8") in answer.headers
 
 
+def test_a_page_is_as_large_as_it_is_asked_to_be_and_keeps_status_and_retry_after() -> None:
+    answer = gateway_error(429, retry_after_seconds=3, page_kib=512)
+    assert answer.status == 429
+    assert 512 * 1024 <= len(answer.body) < 513 * 1024
+    assert ("content-type", "text/html; charset=UTF-8") in answer.headers
+    assert ("retry-after", "3") in answer.headers
+
+
 @pytest.mark.parametrize("answer", [gateway_error(401), make_error("THIRD_PARTY_AUTH_ERROR")])
 def test_401_carries_a_challenge(answer: Answer) -> None:
     assert "Bearer" in dict(answer.headers)["www-authenticate"]

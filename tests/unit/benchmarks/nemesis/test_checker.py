@@ -16,6 +16,7 @@ from benchmarks.nemesis.records import (
     Call,
     Document,
     Records,
+    SelfEnd,
     StandStill,
     What,
     begin_line,
@@ -147,6 +148,12 @@ def cancelled_and_sent() -> Records:
     return with_calls(records, make_call("cancel-1", What.CANCEL_ROW, 0.1, 0.2, subject=row_id))
 
 
+def ended_itself(process: str, exit_code: int) -> Records:
+    return sound(
+        self_ends=[SelfEnd(process=process, at=START, exit_code=exit_code, last_line="the last line")]
+    )
+
+
 def refused_and_sent() -> Records:
     records = sound()
     refused = make_call("send-1", What.SEND, 0, 1, account_id=ACCOUNT, error="database_unavailable")
@@ -192,6 +199,8 @@ PLANTED: dict[str, tuple[Kind, Callable[[], Records]]] = {
         Kind.LEAK,
         lambda: sound(texts={"worker": "a secret word"}, secrets=("secret",)),
     ),
+    "a caller that ended by itself": (Kind.ENDED_ITSELF, lambda: ended_itself("caller-0", 3)),
+    "a worker that ended in a fault of its own": (Kind.ENDED_ITSELF, lambda: ended_itself("worker-0", 70)),
     "a row nobody asked for": (Kind.NOT_ASKED_FOR, lambda: with_row(correlation_id="nobody")),
 }
 
@@ -218,6 +227,10 @@ def test_a_command_that_was_not_carried_out_forbids_nothing() -> None:
     unheard = command(What.CANCEL, 0.1, None)
     assert kinds(with_calls(of_campaign(), refused)) == set()
     assert kinds(with_calls(of_campaign(), unheard)) == set()
+
+
+def test_a_worker_without_its_servers_may_end() -> None:
+    assert kinds(ended_itself("worker-0", 3)) == set()
 
 
 def test_a_device_that_came_back_may_be_told() -> None:
