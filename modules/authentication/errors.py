@@ -59,7 +59,8 @@ class OneTimePasswordReissueLimitError(ServiceError):
 class OneTimePasswordUnreachableError(ServiceError):
     """Nobody can be told the code: the account has no active device, or none of them took the message.
 
-    No code is valid after it. `notification_id` is that of the message, None where none was made.
+    The code of this call is void; the former one stands where no message was made. `notification_id` is that
+    of the message, None where none was made.
     """
 
     def __init__(self, reason: str, notification_id: str | None = None) -> None:

@@ -40,6 +40,7 @@ from modules.notification.types import (
     PushTarget,
     SendPushResult,
     Status,
+    TargetResult,
 )
 
 # Then what has no permit yet goes back: its claim is not for waiting.
@@ -246,7 +247,7 @@ class RowSending:
                 spike = self._blame.note(push.payload.content_key, target, result)
                 if spike is not None:
                     _log.error("a content is refused by many", action="push.refused_by_many", **asdict(spike))
-            clear.append([each for each in answer.results if each.classification.suspect is None])
+            clear.append([each for each in answer.results if _is_clear(each)])
         page.tally.count([SendPushResult(results=tuple(results)) for results in clear])
 
     def _is_undecided(self, row: RowUnderWay) -> bool:
@@ -306,6 +307,11 @@ def _pushes_of(portion: Sequence[Piece], flow: str, now: datetime) -> tuple[list
             pushes.append(Push(targets=targets, payload=payload, flow=flow))
             pieces.append((part, targets))
     return pushes, pieces
+
+
+def _is_clear(result: TargetResult) -> bool:
+    # What was too old to go out is no result yet.
+    return result.classification.suspect is None and result.classification is not STALE
 
 
 def _by_app(targets: Sequence[PushTarget]) -> dict[str, list[PushTarget]]:
