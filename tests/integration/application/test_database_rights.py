@@ -18,6 +18,7 @@ from modules.application.repository import Document, Repository
 from tests.integration.application.test_mongo_database import settings
 from tests.support.guarded_mongodb import ADMINISTRATOR, GuardedMongodb, guarded_mongodb
 
+SETTINGS: dict[type, float] = {float: 90.5, int: 90}
 CHANGES = {"create", "collMod", "createIndexes", "dropIndexes"}
 
 
@@ -119,7 +120,7 @@ async def test_a_user_with_more_rights_brings_it_up_to_date(guarded: GuardedMong
 
 
 def every_repository(database: AsyncDatabase[Document]) -> list[Repository]:
-    """One of each; those with a setting get one that is no whole number."""
+    """One of each; those with a time get one that is no whole number."""
     kinds = sorted(_subclasses(Repository), key=lambda kind: kind.__name__)
     return [_made(kind, database) for kind in kinds if kind.__module__.startswith("modules.")]
 
@@ -127,7 +128,7 @@ def every_repository(database: AsyncDatabase[Document]) -> list[Repository]:
 def _made(kind: Any, database: AsyncDatabase[Document]) -> Any:
     wanted = get_type_hints(kind.__init__)
     further = {
-        name: 90.5 if hint is float else _made(hint, database)
+        name: SETTINGS[hint] if hint in SETTINGS else _made(hint, database)
         for name, hint in wanted.items()
         if name not in ("database", "return")
     }
