@@ -68,11 +68,16 @@ def test_fault_22_too_many_requests_in_a_campaign(room: CampaignRoom) -> None:
     room.assert_invariant()
 
 
+def _refused(room: CampaignRoom) -> int:
+    return sum(room.simulator.stats()["refused"].values())
+
+
 @pytest.mark.parametrize("room", [{"WORKER_MAX_CONCURRENT_PAGES": SLICES_AT_ONCE}], indirect=True)
 def test_fault_23_a_burst_of_server_errors_in_a_campaign(room: CampaignRoom) -> None:
     """The chunks under way fail, then single probes ask until the provider is well; all is sent once."""
     room.become(Role.WORKER)
     before = room.simulator.stats()["requests"]
+    refused_before = _refused(room)
     campaign_id = room.start_campaign(room.audience(ROWS))
     room.wait_for_accepted(BEFORE_THE_FAULT)
     room.simulator.add_rule(error_code="INTERNAL", times=INTERNAL_ERRORS)
@@ -80,6 +85,7 @@ def test_fault_23_a_burst_of_server_errors_in_a_campaign(room: CampaignRoom) -> 
     room.wait_until(lambda: "breaker.opened" in room.own_log.read_text())
     # Rows that came with a probe and were not tried themselves.
     room.wait_until(lambda: room.row_count(error_type="CIRCUIT_OPEN") > 0)
+    room.wait_until(lambda: _refused(room) > refused_before + INTERNAL_ERRORS)
     room.simulator.remove_rule(outage)
 
     campaign = room.wait_for_end(campaign_id)
