@@ -121,15 +121,15 @@ class PushDelivery:
             self._writer, rows, lease_seconds=self._lease_seconds, claimed_at=claimed_at
         ) as lease:
             try:
-                (steps, known_at), (_, wish_known_at) = await run_all(
-                    dated(self._preparation.next_steps(rows)), dated(self._look(stop))
+                (steps, _), known_at = await dated(
+                    run_all(self._preparation.next_steps(rows), self._look(stop))
                 )
             except ServiceError:
                 await self._sending.let_go(
                     rows, lease, seconds=UNPREPARED_SECONDS, reason="it could not be prepared"
                 )
                 raise
-            page = Page(lease, tally, stop, min(known_at, wish_known_at))
+            page = Page(lease, tally, stop, known_at)
             # Still under the lease: MongoDB may be away for longer than it lasts.
             recorded, sent = await run_all(
                 self._recorder.record(steps.settled, lease), self._sending.send(steps.rounds, page)

@@ -207,14 +207,14 @@ class RowSending:
     async def _look(self, rows: Sequence[RowUnderWay], page: Page) -> None:
         if not rows:
             return
-        (_, wish_known_at), (steps, known_at) = await run_all(
-            dated(page.look()), dated(self._preparation.next_steps([row.round.row for row in rows]))
+        (_, steps), known_at = await dated(
+            run_all(page.look(), self._preparation.next_steps([row.round.row for row in rows]))
         )
         rounds = {round_.row.id: round_ for round_ in steps.rounds}
         endings = {settled.row.id: settled for settled in steps.settled}
         for row in rows:
             row.look(rounds.get(row.round.row.id), endings.get(row.round.row.id))
-            row.known_at = min(known_at, wish_known_at)
+            row.known_at = known_at
 
     async def _finish(
         self, line: Line, rows: Sequence[RowUnderWay], page: Page
