@@ -50,6 +50,22 @@ class TestExpire:
         assert stored(rows, row.id)["status"] == "expired"
         assert await writer.settle([make_settled(row)], now=datetime.now(UTC)) == set()
 
+    async def test_what_expires_after_its_worker_was_lost_says_that_it_may_have_been_accepted(
+        self, writer: PushNotificationWriter, rows: Collection[Document]
+    ) -> None:
+        row = await claim_one(writer, (await writer.create(make_push())).id)
+        untouched = await writer.create(make_push())
+        for each in (row, untouched):
+            let_expire(rows, each.id)
+        let_lease_run_out(rows, row.id)
+        assert await writer.expire_overdue(limit=10) == 2
+        document, other = stored(rows, row.id), stored(rows, untouched.id)
+        assert (document["lost_claims"], other["lost_claims"]) == (1, 0)
+        assert [event["event"] for event in document["events"]][-2:] == ["claim_lost", "expired"]
+        assert [event["event"] for event in other["events"]][-1:] == ["expired"]
+        assert "may have been accepted" in document["error_message"]
+        assert "may have been accepted" not in other["error_message"]
+
     async def test_a_row_under_way_is_left_to_its_owner(
         self, writer: PushNotificationWriter, rows: Collection[Document]
     ) -> None:

@@ -62,14 +62,15 @@ def claimable(ids: Sequence[ObjectId], *, max_lost_claims: int) -> dict[str, Any
     }
 
 
+def _claim_lost_event() -> dict[str, Any]:
+    detail = {"$concat": ["claim ", {"$toString": "$fence"}, " ended without a word; its sends are unknown"]}
+    return event("$$NOW", "claim_lost", detail)
+
+
 def claim_update(*, claim_id: str, owner: str, lease_seconds: float) -> list[dict[str, Any]]:
     """Take the row: a higher fence, a new lease; a claim that ran out is recorded as lost."""
     recovered = {"$eq": ["$status", _PROCESSING]}
-    lost = event(
-        "$$NOW",
-        "claim_lost",
-        {"$concat": ["claim ", {"$toString": "$fence"}, " ended without a word; its sends are unknown"]},
-    )
+    lost = _claim_lost_event()
     claimed = event("$$NOW", "claimed", {"$concat": ["claim ", {"$toString": {"$add": ["$fence", 1]}}]})
     return [
         {
@@ -146,9 +147,21 @@ def overdue_unsettled() -> dict[str, Any]:
 
 
 def expiry_update() -> list[dict[str, Any]]:
-    """End a row past `expires_at`: `expired`, or `sent` when a device had accepted before."""
+    """End a row past `expires_at`: `expired`, or `sent` when a device had accepted before.
+
+    One that is still `processing` has lost its worker: what that one sent is unknown.
+    """
     accepted = {"$in": [Outcome.ACCEPTED.value, {"$ifNull": ["$devices.outcome", []]}]}
     end = {"$cond": [accepted, Status.SENT.value, Status.EXPIRED.value]}
+    lost = {"$eq": ["$status", _PROCESSING]}
+    reason = {
+        "$cond": [
+            lost,
+            "expires_at passed; the worker was lost while sending, the message may have been accepted",
+            "expires_at passed before a device accepted",
+        ]
+    }
+    expired = event("$$NOW", "expired", "expires_at passed; nothing more is sent")
     return [
         {
             "$set": {
@@ -156,15 +169,14 @@ def expiry_update() -> list[dict[str, Any]]:
                 "status": end,
                 "sent_at": {"$cond": [accepted, {"$ifNull": ["$sent_at", "$$NOW"]}, "$sent_at"]},
                 "error_type": {"$cond": [accepted, "$error_type", "expired"]},
-                "error_message": {
-                    "$cond": [accepted, "$error_message", "expires_at passed before a device accepted"]
-                },
+                "error_message": {"$cond": [accepted, "$error_message", reason]},
+                "lost_claims": {"$add": ["$lost_claims", {"$cond": [lost, 1, 0]}]},
                 "next_retry_at": None,
                 "finished_at": "$$NOW",
                 "updated_at": "$$NOW",
-                "events": appended_events(
-                    event("$$NOW", "expired", "expires_at passed; nothing more is sent")
-                ),
+                "events": {
+                    "$cond": [lost, appended_events(_claim_lost_event(), expired), appended_events(expired)]
+                },
             }
         },
         {"$unset": ["due_at", "claim"]},
