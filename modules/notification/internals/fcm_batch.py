@@ -76,19 +76,16 @@ class FCMBatch:
 
         def may_send() -> bool:
             nonlocal admitted
-            if admitted:
-                # The same message again, with another access token.
-                return True
+            # Asked again before the same message goes out with another access token, which may take a while.
             refused = self._guard.refusal(letter.push, letter.target)
             if refused is not None:
                 letter.result = TargetResult(device_id=letter.target.device_id, classification=refused)
-                return False
-            admitted = True
-            return True
+            admitted = refused is None
+            return admitted
 
         answer = await _attempt(letter, message, app, may_send)
         # What failed before there was room to ask is asked now, so that the guard hears of it too.
-        if letter.result is None and may_send():
+        if letter.result is None and (admitted or may_send()):
             self._answer(letter, answer)
 
     def _answer(self, letter: Letter, answer: FcmAnswer) -> None:

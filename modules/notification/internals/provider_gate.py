@@ -149,13 +149,18 @@ class _BreakerGuard:
         self._admitted: dict[tuple[int, int], tuple[PushTarget, Admission]] = {}
 
     def refusal(self, push: Push, target: PushTarget) -> Classification | None:
+        message = id(push), id(target)
         refused = self._guard.refusal(push, target)
         if refused is not None:
+            if message in self._admitted:
+                self._gate.give_back(*self._admitted.pop(message))
             return refused
+        if message in self._admitted:
+            return None
         admission = self._gate.admit(target)
         if isinstance(admission, Refusal):
             return _deferred(admission)
-        self._admitted[id(push), id(target)] = target, admission
+        self._admitted[message] = target, admission
         return None
 
     def answered(self, push: Push, target: PushTarget, result: TargetResult) -> None:

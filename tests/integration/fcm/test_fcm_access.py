@@ -6,7 +6,8 @@ import asyncio
 import time
 from pathlib import Path
 
-from modules.notification.types import Outcome
+from modules.notification.internals.deferrals import TOO_LATE
+from modules.notification.types import Classification, Outcome, Push, PushTarget, TargetResult
 from tests.integration.fcm.conftest import MakeService, outcomes
 from tests.support.fcm_errors import fcm_error
 from tests.support.fcm_factories import make_payload, make_target, make_targets
@@ -61,6 +62,34 @@ async def test_a_token_fcm_refuses_is_replaced_once(
     result = await make_service().send_push(make_targets(20), make_payload())
     assert len(result.accepted) == 20
     assert len(token_server.posted) == 2, "one replacement serves all who were refused"
+
+
+class LetsOutOnce:
+    """A guard that lets a message out the first time it is asked, and never again."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.told: list[TargetResult] = []
+
+    def refusal(self, push: Push, target: PushTarget) -> Classification | None:
+        self.asked += 1
+        return None if self.asked == 1 else TOO_LATE
+
+    def answered(self, push: Push, target: PushTarget, result: TargetResult) -> None:
+        self.told.append(result)
+
+
+async def test_a_message_is_asked_for_again_before_it_goes_out_with_another_token(
+    fcm: FcmSocket, make_service: MakeService, token_server: TokenServer
+) -> None:
+    fcm.react = lambda _: answering(401, fcm_error(401, "UNAUTHENTICATED"))
+    guard = LetsOutOnce()
+    push = Push(targets=make_targets(1), payload=make_payload())
+    [sent] = await make_service().send_each([push], guard=guard)
+    assert len(token_server.posted) == 2
+    assert (guard.asked, len(fcm.requests)) == (2, 1)
+    assert [result.classification for result in sent.results] == [TOO_LATE]
+    assert guard.told == [], "nothing that was let out came to an end"
 
 
 async def test_a_token_that_is_refused_again_is_misconfigured(

@@ -117,6 +117,36 @@ class OneByOneChannel(ScriptedChannel):
         return results
 
 
+class RepeatingChannel(ScriptedChannel):
+    """Asks twice about each message, as one whose access token was refused is repeated with another one."""
+
+    async def send_each(self, pushes: Sequence[Push], *, guard: SendGuard) -> list[SendPushResult]:
+        results = []
+        for push in pushes:
+            answers = []
+            for target in push.targets:
+                refused = guard.refusal(push, target) or guard.refusal(push, target)
+                if refused is None:
+                    self.sent.append(target.device_id)
+                answers.append(self._result(push, target, refused, guard))
+            results.append(SendPushResult(results=tuple(answers)))
+        return results
+
+
+class RefusesRepeats:
+    """A caller's guard to which every second question is too late."""
+
+    def __init__(self) -> None:
+        self._asked = 0
+
+    def refusal(self, push: Push, target: PushTarget) -> Classification | None:
+        self._asked += 1
+        return verdict(Outcome.THROTTLED, attempted=False) if self._asked % 2 == 0 else None
+
+    def answered(self, push: Push, target: PushTarget, result: TargetResult) -> None:
+        raise AssertionError("nothing was let out for good")
+
+
 class Clock:
     def __init__(self) -> None:
         self.now = 0.0
@@ -199,6 +229,24 @@ async def test_one_probe_of_a_page_goes_out_and_its_answer_opens_the_way() -> No
     }
     second = await send(gate, make_targets(4))
     assert [each.outcome for each in second.results] == [Outcome.ACCEPTED] * 4
+
+
+async def test_a_probe_that_is_asked_about_again_is_the_same_probe() -> None:
+    channel, clock = RepeatingChannel(lambda _: verdict(Outcome.MISCONFIGURED)), Clock()
+    gate = ProviderGate(channel, SETTINGS, clock=clock)
+    await send(gate, make_targets(1))
+    clock.now, channel.answer = COOLDOWN, lambda _: verdict()
+    assert [each.outcome for each in (await send(gate, make_targets(1))).results] == [Outcome.ACCEPTED]
+
+
+async def test_a_probe_that_is_held_back_when_asked_again_leaves_its_place_to_another() -> None:
+    channel, clock = RepeatingChannel(lambda _: verdict(Outcome.MISCONFIGURED)), Clock()
+    gate = ProviderGate(channel, SETTINGS, clock=clock)
+    await send(gate, make_targets(1))
+    clock.now, channel.answer = COOLDOWN, lambda _: verdict()
+    held_back = Push(targets=make_targets(1), payload=make_payload())
+    await gate.send_each([held_back, held_back], guard=RefusesRepeats())
+    assert [each.outcome for each in (await send(gate, make_targets(1))).results] == [Outcome.ACCEPTED]
 
 
 async def test_a_refused_platform_leaves_the_others_open() -> None:

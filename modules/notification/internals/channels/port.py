@@ -24,7 +24,8 @@ class SendGuard(Protocol):
     def refusal(self, push: Push, target: PushTarget) -> Classification | None:
         """Asked when there is room for the message and nothing but its request is left to do.
 
-        None: it goes out now. Otherwise it is not attempted, and this is the target's result.
+        Asked again when the same request is to go out once more, as with another access token. None: it goes
+        out now. Otherwise it is not attempted, and this is the target's result.
         """
         ...
 
