@@ -21,14 +21,15 @@ from modules.notification.internals.push_notification_writer import PushNotifica
 from modules.notification.internals.rate_governor import RateGovernor
 from modules.notification.internals.row_outcome import seconds_until, why_not_claimed
 from modules.notification.internals.row_preparation import RowPreparation
-from modules.notification.internals.row_sending import RowSending
+from modules.notification.internals.row_sending import OTHER_VERSION_SECONDS, RowSending
 from modules.notification.internals.send_guard import DeliveryLane, Page, SendingStop, dated
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
-from modules.notification.types import DeliveryReport, Outcome, Priority, Status
+from modules.notification.types import DeliveryReport, Priority, Status
 
 # A row whose delivery could not be prepared is tried again after this.
 UNPREPARED_SECONDS = 1.0
 DRAIN_SECONDS = 15.0
+UNREADABLE = "this version cannot read the account's devices or preferences"
 
 
 class PushDelivery:
@@ -95,12 +96,10 @@ class PushDelivery:
         self, notification_ids: Sequence[str], tally: AttemptTally, stop: SendingStop | None
     ) -> list[DeliveryReport]:
         row_ids = [row_id_of(notification_id) for notification_id in notification_ids]
-        asked = steady_seconds()
-        rows = await self._writer.claim(row_ids, owner=self._owner, lease_seconds=self._lease_seconds)
-        reports: dict[ObjectId, DeliveryReport] = {}
-        if rows:
-            LOST_CLAIMS.inc(sum(row.claim is not None and row.claim.recovered for row in rows))
-            reports.update(await self._deliver_claimed(rows, asked, tally, stop))
+        reports = await self._deliver_due(row_ids, tally, stop)
+        if len(reports) < len(row_ids) > 1:
+            for group in await self._writer.suspects(row_ids):
+                reports.update(await self._deliver_due(group, tally, stop))
         others = [row_id for row_id in row_ids if row_id not in reports]
         if others:
             reports.update(await self._explain(others))
@@ -109,6 +108,14 @@ class PushDelivery:
             if report.status is not Status.PROCESSING:
                 self._board.announce(report)
         return [reports[row_id] for row_id in row_ids]
+
+    async def _deliver_due(
+        self, row_ids: Sequence[ObjectId], tally: AttemptTally, stop: SendingStop | None
+    ) -> dict[ObjectId, DeliveryReport]:
+        asked = steady_seconds()
+        rows = await self._writer.claim(row_ids, owner=self._owner, lease_seconds=self._lease_seconds)
+        LOST_CLAIMS.inc(sum(row.claim is not None and row.claim.recovered for row in rows))
+        return await self._deliver_claimed(rows, asked, tally, stop) if rows else {}
 
     async def _deliver_claimed(
         self,
@@ -131,10 +138,14 @@ class PushDelivery:
                 raise
             page = Page(lease, tally, stop, known_at)
             # Still under the lease: MongoDB may be away for longer than it lasts.
-            recorded, sent = await run_all(
-                self._recorder.record(steps.settled, lease), self._sending.send(steps.rounds, page)
+            recorded, sent, let_go = await run_all(
+                self._recorder.record(steps.settled, lease),
+                self._sending.send(steps.rounds, page),
+                self._sending.let_go(
+                    steps.unreadable, lease, seconds=OTHER_VERSION_SECONDS, reason=UNREADABLE
+                ),
             )
-            return recorded | sent
+            return recorded | sent | let_go
 
     async def _look(self, stop: SendingStop | None) -> None:
         """Learn what may stand in the way: pauses that other processes know of, and the wish to stop."""
@@ -151,13 +162,13 @@ class PushDelivery:
             row_id: DeliveryReport(notification_id=str(row_id), status=Status.FAILED, note="not_found")
             for row_id in row_ids
         }
-        for row in await self._reader.get_many(row_ids):
+        for row in await self._reader.standings(row_ids):
             reports[row.id] = DeliveryReport(
                 notification_id=str(row.id),
                 status=row.status,
                 note=why_not_claimed(row),
-                accepted=sum(device.outcome is Outcome.ACCEPTED for device in row.devices),
-                failed=sum(device.outcome is not Outcome.ACCEPTED for device in row.devices),
+                accepted=row.accepted,
+                failed=row.failed,
                 retry_in_seconds=seconds_until(row.due_at, now),
             )
         return reports

@@ -12,6 +12,7 @@ from modules.application.mongo_database import DatabaseClock
 from modules.notification.errors import PushNotificationNotFoundError
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
 from modules.notification.internals.store.push_notification_repository import PushNotificationRepository
+from modules.notification.internals.store.push_notification_standing import RowStanding
 from modules.notification.types import DeviceDelivery, DueRows, PushNotification, TimelineEntry
 
 
@@ -32,9 +33,9 @@ class PushNotificationReader:
             raise PushNotificationNotFoundError
         return row
 
-    async def get_many(self, row_ids: Sequence[ObjectId]) -> list[PushNotificationModel]:
-        """The rows of these ids that exist, in no order."""
-        return await self._repository.find_many(row_ids)
+    async def standings(self, row_ids: Sequence[ObjectId]) -> list[RowStanding]:
+        """How the rows of these ids that exist stand, in no order; also those this version cannot read."""
+        return await self._repository.standings(row_ids)
 
     async def newest(
         self, account_id: str, *, limit: int, before: datetime | None = None
@@ -51,17 +52,17 @@ class PushNotificationReader:
         """
         keyset = None if after is None else (after[0], row_id_of(after[1]))
         until = until or await self._clock.now()
-        rows = await self._repository.due_page(now=until, after=keyset, limit=limit)
+        rows = await self._repository.due.page(now=until, after=keyset, limit=limit)
         return DueRows(rows=tuple(rows), until=until)
 
     async def due_count(self, *, limit: int) -> int:
         """How many rows are due now, counted up to `limit`."""
-        return await self._repository.due_count(now=await self._clock.now(), limit=limit)
+        return await self._repository.due.count(now=await self._clock.now(), limit=limit)
 
     async def due_range(self, *, after: tuple[datetime, str] | None, last: tuple[datetime, str]) -> list[str]:
         """The ids of normal rows due from the keyset `after` (left out) to `last`, oldest first."""
         first = None if after is None else (after[0], row_id_of(after[1]))
-        row_ids = await self._repository.due_range(after=first, last=(last[0], row_id_of(last[1])))
+        row_ids = await self._repository.due.range(after=first, last=(last[0], row_id_of(last[1])))
         return [str(row_id) for row_id in row_ids]
 
 

@@ -139,6 +139,10 @@ class PushNotificationWriter:
         """End at most `limit` rows past `expires_at` wherever they are; returns how many."""
         return await self._repository.expire_overdue(now=await self._clock.now(), limit=limit)
 
+    async def suspects(self, row_ids: Sequence[ObjectId]) -> list[list[ObjectId]]:
+        """Rows that a claim of all `row_ids` leaves out since their claims were lost; in groups to claim."""
+        return await self._repository.suspects(row_ids)
+
     async def cancel(self, row_id: ObjectId) -> bool:
         """Take a pending row out of delivery; False when it is not pending any more."""
         return await self._repository.cancel(row_id)

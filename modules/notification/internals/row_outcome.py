@@ -14,6 +14,7 @@ from modules.notification.internals.store.push_notification_model import (
     BroadcastModel,
     PushNotificationModel,
 )
+from modules.notification.internals.store.push_notification_standing import RowStanding
 from modules.notification.types import (
     Classification,
     Outcome,
@@ -137,13 +138,13 @@ def settled_by(round_: Round, sent: SendPushResult, settlement: Settlement) -> S
     )
 
 
-def why_not_claimed(row: PushNotificationModel) -> str:
+def why_not_claimed(row: RowStanding) -> str:
     if not row.active:
         return "cancelled"
     if row.status is Status.PROCESSING:
         return "claimed_by_another_worker"
     if row.status is Status.PENDING:
-        return "not_due_yet"
+        return "let_go" if row.was_let_go else "not_due_yet"
     return row.error_type or "accepted"
 
 

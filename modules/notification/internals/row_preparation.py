@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bson import ObjectId
 
+from modules.application.errors import UnreadableRecordError
 from modules.application.mongo_database import DatabaseClock
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import Device
+from modules.logger.logger_service import get_logger
 from modules.notification.internals.push_notification_writer import SettledRow
 from modules.notification.internals.row_outcome import (
     Round,
@@ -28,13 +30,21 @@ from modules.notification.types import OutcomePolicy, Priority
 from modules.preference.preference_service import PreferenceService
 from modules.preference.types import Decision
 
+_log = get_logger()
+
 
 @dataclass(frozen=True, slots=True)
 class NextSteps:
-    """The rows that are to be sent, and those that end without."""
+    """The rows that are to be sent, those that end without, and those another version has to look at."""
 
     rounds: list[Round]
     settled: list[SettledRow]
+    unreadable: list[PushNotificationModel] = field(default_factory=list)
+
+    def __add__(self, other: NextSteps) -> NextSteps:
+        return NextSteps(
+            self.rounds + other.rounds, self.settled + other.settled, self.unreadable + other.unreadable
+        )
 
 
 class RowPreparation:
@@ -44,7 +54,26 @@ class RowPreparation:
         self._clock = clock
 
     async def next_steps(self, rows: Sequence[PushNotificationModel]) -> NextSteps:
-        """What is to be done with each row now; raises UnavailableError when MongoDB does not answer."""
+        """What is to be done with each row now; raises UnavailableError when MongoDB does not answer.
+
+        A device, or preferences, that this version cannot read are a matter of their account's rows alone.
+        """
+        try:
+            return await self._steps(rows)
+        except UnreadableRecordError as error:
+            if len(rows) == 1:
+                _log.error(
+                    "row let go for another version",
+                    action="push.unreadable_account",
+                    notification_id=str(rows[0].id),
+                    fields=error.fields,
+                )
+                return NextSteps([], [], [rows[0]])
+        # Found by halves: it is rare, and a page has up to 500 rows.
+        half = len(rows) // 2
+        return await self.next_steps(rows[:half]) + await self.next_steps(rows[half:])
+
+    async def _steps(self, rows: Sequence[PushNotificationModel]) -> NextSteps:
         devices, decisions, now = await asyncio.gather(
             self._devices_of(rows), self._decisions_for(rows), self._clock.now()
         )

@@ -165,3 +165,74 @@ class TestAnotherVersions:
         )
         row = await claim_one(writer, document["_id"], owner="new")
         assert (row.status, row.fence, row.lost_claims) == (Status.PROCESSING, 2, 0)
+
+
+class TestStandings:
+    async def test_also_a_row_of_another_version_says_how_it_stands(
+        self,
+        writer: PushNotificationWriter,
+        reader: PushNotificationReader,
+        rows: Collection[Document],
+    ) -> None:
+        document = make_document(quiet_until=datetime.now(UTC))
+        rows.insert_one(document)
+        await writer.claim([document["_id"]], owner="old", lease_seconds=LEASE_SECONDS)
+        (standing,) = await reader.standings([document["_id"]])
+        assert (standing.status, standing.active, standing.was_let_go) == (Status.PENDING, True, True)
+        assert standing.due_at is not None
+        assert standing.due_at > datetime.now(UTC)
+
+
+class TestSuspects:
+    """A row that kills whoever reads it takes down those claimed beside it; it must not end them."""
+
+    async def lose(
+        self, writer: PushNotificationWriter, rows: Collection[Document], ids: list[ObjectId]
+    ) -> None:
+        """Deliver as PushDelivery does, in a process that dies of the first of `ids`."""
+        killer = ids[0]
+        for group in (ids, *(await writer.suspects(ids))):
+            claimed = await writer.claim(group, owner="me", lease_seconds=LEASE_SECONDS)
+            if killer in {row.id for row in claimed}:
+                break
+            await writer.settle([make_settled(row) for row in claimed], now=datetime.now(UTC))
+        for row in rows.find({"status": "processing"}, {"_id": 1}):
+            let_lease_run_out(rows, row["_id"])
+        await writer.end_lost(ids)
+
+    async def test_the_one_that_kills_ends_alone(
+        self, writer: PushNotificationWriter, rows: Collection[Document]
+    ) -> None:
+        ids = [make_document()["_id"] for _ in range(60)]
+        rows.insert_many([make_document(_id=row_id) for row_id in ids])
+        for _ in range(8):
+            await self.lose(writer, rows, ids)
+        ended = {row["_id"]: row["status"] for row in rows.find()}
+        assert ended.pop(ids[0]) == "failed"
+        assert set(ended.values()) == {"sent"}
+        assert stored(rows, ids[0])["lost_claims"] == 5
+
+    async def test_rows_are_claimed_beside_the_fewer_the_more_often_they_were_lost(
+        self, writer: PushNotificationWriter, rows: Collection[Document]
+    ) -> None:
+        past = datetime.now(UTC) - timedelta(minutes=5)
+        fresh = await writer.create(make_push())
+        claim = (await claim_one(writer, fresh.id)).model_dump()["claim"]
+        claim["lease_expires_at"] = past
+        lost = [
+            make_document(
+                status="processing",
+                last_transition={"source": "pending", "target": "processing"},
+                claim=claim,
+                lost_claims=times,
+            )
+            for times in [0] * 30 + [1] * 30 + [2, 3]
+        ]
+        rows.insert_many(lost)
+        ids = [document["_id"] for document in lost]
+        claimed = await writer.claim(ids, owner="me", lease_seconds=LEASE_SECONDS)
+        assert {row.id for row in claimed} == set(ids[:30])
+        groups = await writer.suspects(ids)
+        assert sorted(len(group) for group in groups) == [1, 1, 10, 20]
+        again = [await writer.claim(group, owner="me", lease_seconds=LEASE_SECONDS) for group in groups]
+        assert [len(group) for group in again] == [len(group) for group in groups]

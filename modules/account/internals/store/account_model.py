@@ -12,7 +12,7 @@ from modules.account.types import Account
 class AccountModel(BaseModel):
     """A document of `accounts`; its `_id` is the account's id, which callers choose."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
     id: str = Field(alias="_id")
     locale: str

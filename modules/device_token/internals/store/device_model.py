@@ -18,7 +18,7 @@ def _object_id_text(value: object) -> object:
 class DeviceModel(BaseModel):
     """A document of `devices`. Neither its `repr` nor its validation errors show the address."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
     id: Annotated[str, BeforeValidator(_object_id_text)] = Field(alias="_id")
     account_id: str

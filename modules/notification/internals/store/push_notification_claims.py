@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bson import ObjectId
@@ -12,6 +12,11 @@ from modules.notification.types import Outcome, Status
 
 MAX_EVENTS = 100
 LET_GO = "let_go"
+# Of rows that are claimed together, one may be what kills whoever reads them: whose claim was lost before is
+# claimed among few, and then alone.
+FEW_ROWS = 20
+_LOST_AMONG_MANY = 0
+_LOST_AMONG_FEW = 1
 
 _PENDING = Status.PENDING.value
 _PROCESSING = Status.PROCESSING.value
@@ -38,11 +43,13 @@ def _unless_of_campaign(due_at: dict[str, Any]) -> dict[str, Any]:
 def claimable(ids: Sequence[ObjectId], *, max_lost_claims: int) -> dict[str, Any]:
     """Rows among `ids` that are due now: pending and ready, or processing with a lease that ran out.
 
-    Not those whose claim is lost for the last time by that: they would be claimed and lost for ever.
+    Not those whose claim is lost for the last time by that: they would be claimed and lost for ever. Nor
+    those whose claim was lost too often to be claimed beside so many others: `suspects` finds them.
     """
+    most_lost = _most_lost_beside(len(ids), max_lost_claims)
     ready = {"$lte": [{"$ifNull": ["$next_retry_at", "$$NOW"]}, "$$NOW"]}
     lease_over = {"$lte": ["$claim.lease_expires_at", "$$NOW"]}
-    may_be_lost = {"$lt": ["$lost_claims", max_lost_claims - 1]}
+    may_be_lost = {"$lte": ["$lost_claims", most_lost]}
     alive = {"$gt": [{"$ifNull": ["$expires_at", {"$add": ["$$NOW", 1]}]}, "$$NOW"]}
     return {
         "_id": {"$in": list(ids)},
@@ -60,6 +67,26 @@ def claimable(ids: Sequence[ObjectId], *, max_lost_claims: int) -> dict[str, Any
             ]
         },
     }
+
+
+def _most_lost_beside(count: int, max_lost_claims: int) -> int:
+    most = max_lost_claims - 2
+    if count == 1:
+        return most
+    return min(most, _LOST_AMONG_FEW if count <= FEW_ROWS else _LOST_AMONG_MANY)
+
+
+def suspects(ids: Sequence[ObjectId], *, max_lost_claims: int) -> dict[str, Any]:
+    """Rows among `ids`, claimed in vain before, that `claimable` leaves out of a claim of all of them."""
+    bounds = {"$gt": _most_lost_beside(len(ids), max_lost_claims), "$lte": max_lost_claims - 2}
+    return {"_id": {"$in": list(ids)}, "active": True, **claim_is_lost(), "lost_claims": bounds}
+
+
+def in_groups(lost_claims: Mapping[ObjectId, int]) -> list[list[ObjectId]]:
+    """Suspects by id and how often each was lost before, as they may be claimed together."""
+    few = [row_id for row_id, lost in lost_claims.items() if lost <= _LOST_AMONG_FEW]
+    alone = [[row_id] for row_id, lost in lost_claims.items() if lost > _LOST_AMONG_FEW]
+    return [few[start : start + FEW_ROWS] for start in range(0, len(few), FEW_ROWS)] + alone
 
 
 def _claim_lost_event() -> dict[str, Any]:

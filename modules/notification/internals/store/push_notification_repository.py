@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -19,6 +19,7 @@ from modules.application.repository import Document, Repository, confirm_majorit
 from modules.logger.logger_service import get_logger
 from modules.notification.internals.store import push_notification_claims as claims
 from modules.notification.internals.store.campaign_contents import CampaignContents
+from modules.notification.internals.store.due_rows import DueRows
 from modules.notification.internals.store.push_notification_model import (
     DEFAULT_MAX_LOST_CLAIMS,
     PushNotificationModel,
@@ -30,8 +31,13 @@ from modules.notification.internals.store.push_notification_outcomes import (
     outcome_update,
 )
 from modules.notification.internals.store.push_notification_schema import MESSAGE_INDEX, indexes, validator
+from modules.notification.internals.store.push_notification_standing import (
+    FIELDS_OF_STANDING,
+    RowStanding,
+    standing_of,
+)
 from modules.notification.internals.store.receipt_repository import ReceiptRepository
-from modules.notification.types import DueRow, Priority, Status
+from modules.notification.types import Status
 
 # Without the hint the planner tries the indexes on status against each other, at the price of some 15 ms.
 _BY_ID = {"_id": 1}
@@ -57,6 +63,7 @@ class PushNotificationRepository(Repository):
         max_lost_claims: int = DEFAULT_MAX_LOST_CLAIMS,
     ) -> None:
         super().__init__(database)
+        self.due = DueRows(self._collection, self._patience)
         self._retention_days = retention_days
         self._contents = CampaignContents(database)
         self._receipts = ReceiptRepository(database)
@@ -97,10 +104,13 @@ class PushNotificationRepository(Repository):
         )
         return None if document is None else read_record(PushNotificationModel, document)
 
-    async def find_many(self, row_ids: Sequence[ObjectId]) -> list[PushNotificationModel]:
+    async def standings(self, row_ids: Sequence[ObjectId]) -> list[RowStanding]:
+        """How the rows of these ids that exist stand, in no order; also those this version cannot read."""
         wanted = {"_id": {"$in": list(row_ids)}}
-        documents = await self._patience.repeated(lambda: self._collection.find(wanted).to_list())
-        return _readable(await self._complete(documents))
+        documents = await self._patience.repeated(
+            lambda: self._collection.find(wanted, FIELDS_OF_STANDING, hint=_BY_ID).to_list()
+        )
+        return [standing_of(document) for document in documents]
 
     async def newest(
         self, account_id: str, *, limit: int, before: datetime | None = None
@@ -222,58 +232,6 @@ class PushNotificationRepository(Repository):
         )
         return {document["_id"] for document in documents if _is_written(document, *wanted[document["_id"]])}
 
-    async def due_page(
-        self, *, now: datetime, after: tuple[datetime, ObjectId] | None, limit: int
-    ) -> list[DueRow]:
-        """Rows due at `now`, oldest first, after the keyset `after`."""
-        wanted: dict[str, Any] = {"due_at": {"$lte": now}}
-        if after is not None:
-            due_at, row_id = after
-            wanted = {
-                "$or": [
-                    {"due_at": {"$gt": due_at, "$lte": now}},
-                    {"due_at": due_at, "_id": {"$gt": row_id}},
-                ]
-            }
-        fields = {"account_id": 1, "priority": 1, "due_at": 1, "status": 1}
-        order = [("due_at", 1), ("_id", 1)]
-        documents = await self._patience.repeated(
-            lambda: self._collection.find(wanted, fields).sort(order).limit(limit).to_list()
-        )
-        return [
-            DueRow(
-                notification_id=str(document["_id"]),
-                account_id=document["account_id"],
-                priority=Priority(document["priority"]),
-                due_at=document["due_at"],
-                reclaimed=document["status"] == Status.PROCESSING.value,
-            )
-            for document in documents
-        ]
-
-    async def due_count(self, *, now: datetime, limit: int) -> int:
-        """How many rows are due at `now`, counted up to `limit`."""
-        wanted = {"due_at": {"$lte": now}}
-        return await self._patience.repeated(
-            lambda: self._collection.count_documents(wanted, limit=limit, hint="due")
-        )
-
-    async def due_range(
-        self, *, after: tuple[datetime, ObjectId] | None, last: tuple[datetime, ObjectId]
-    ) -> list[ObjectId]:
-        """Ids of normal rows due from the keyset `after` (left out) to `last`, oldest first."""
-        wanted = {"due_at": {"$exists": True}, "priority": Priority.NORMAL.value}
-
-        def found() -> Awaitable[list[Document]]:
-            # Bounds on the index itself: many rows can be due at one moment, and only _id tells them apart.
-            end = _keyset(last[0], _next_id(last[1]))
-            cursor = self._collection.find(wanted, {"due_at": 1}, hint="due").max(end)
-            if after is not None:
-                cursor = cursor.min(_keyset(after[0], _next_id(after[1])))
-            return cursor.to_list()
-
-        return [document["_id"] for document in await self._patience.repeated(found)]
-
     async def expire_overdue(self, *, now: datetime, limit: int) -> int:
         """End at most `limit` rows past `expires_at` that nobody is delivering; returns how many."""
         wanted = {"status": {"$in": list(_UNSETTLED)}, "expires_at": {"$lte": now}}
@@ -309,6 +267,14 @@ class PushNotificationRepository(Repository):
             lambda: self._collection.update_many(lost, claims.lost_ending(reason), hint=_BY_ID)
         )
         return result.modified_count
+
+    async def suspects(self, row_ids: Sequence[ObjectId]) -> list[list[ObjectId]]:
+        """Rows that a claim of all `row_ids` leaves out, in groups to claim: one may kill who reads it."""
+        condition = claims.suspects(row_ids, max_lost_claims=self._max_lost_claims)
+        documents = await self._patience.repeated(
+            lambda: self._collection.find(condition, {"lost_claims": 1}, hint=_BY_ID).to_list()
+        )
+        return claims.in_groups({document["_id"]: document["lost_claims"] for document in documents})
 
     async def cancel(self, row_id: ObjectId) -> bool:
         """Take a pending row out of delivery; False when it is not pending any more."""
@@ -377,15 +343,6 @@ def _is_written(row: Document, fence: int, status: Status) -> bool:
 
 def _hint_for(row: Document) -> Any:
     return _BY_ID if "_id" in row else MESSAGE_INDEX
-
-
-def _keyset(due_at: datetime, row_id: ObjectId) -> list[tuple[str, Any]]:
-    return [("due_at", due_at), ("_id", row_id)]
-
-
-def _next_id(row_id: ObjectId) -> ObjectId:
-    """The smallest id above `row_id`: index bounds take their lower end in and leave the upper out."""
-    return ObjectId((int.from_bytes(row_id.binary, "big") + 1).to_bytes(12, "big"))
 
 
 def _ids(documents: Sequence[Document]) -> set[ObjectId]:
