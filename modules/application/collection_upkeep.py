@@ -14,6 +14,7 @@ from modules.application.errors import ConfigurationError
 # What the server adds to an index by itself (createIndexes, "Options for all index types").
 _ADDED_BY_SERVER = ("v", "ns", "background")
 _STRICT = "strict"
+_STAMP = "notification-service, version "
 
 
 class CollectionNotPreparedError(ConfigurationError):
@@ -47,22 +48,40 @@ class Upkeep:
         return f"get {', '.join(words)}"
 
 
+def stamped(validator: Mapping[str, Any], version: int) -> dict[str, Any]:
+    """The validator with its version, which MongoDB keeps and does not look at."""
+    return {"$comment": f"{_STAMP}{version}", **validator}
+
+
+def version_of(validator: Mapping[str, Any]) -> int:
+    """The version that a stored validator was stamped with; 0 for one without."""
+    stamp = str(validator.get("$comment", ""))
+    number = stamp.removeprefix(_STAMP)
+    return int(number) if stamp.startswith(_STAMP) and number.isdecimal() else 0
+
+
 async def needed_upkeep(
     database: AsyncDatabase[dict[str, Any]],
     collection: str,
     *,
     validator: Mapping[str, Any],
+    version: int,
     indexes: Sequence[IndexModel],
 ) -> Upkeep:
-    """Compare the collection with what it has to be; changes nothing."""
+    """Compare the collection with what it has to be; changes nothing.
+
+    What a later version has made of it stays: only indexes that are not there at all are wanting then.
+    """
     found = await (await database.list_collections(filter={"name": collection})).to_list()
     if not found:
         return Upkeep(create=True, change_validator=False, indexes=tuple(indexes))
     options = found[0].get("options", {})
-    valid = (
-        options.get("validator", {}) == dict(validator) and options.get("validationLevel", _STRICT) == _STRICT
-    )
+    current = options.get("validator", {})
     existing = {index["name"]: index async for index in await database[collection].list_indexes()}
+    if version_of(current) > version:
+        missing = [index for index in indexes if index.document["name"] not in existing]
+        return Upkeep(create=False, change_validator=False, indexes=tuple(missing))
+    valid = current == stamped(validator, version) and options.get("validationLevel", _STRICT) == _STRICT
     wanting = [index for index in indexes if not _is_there(index, existing)]
     return Upkeep(create=False, change_validator=not valid, indexes=tuple(wanting))
 

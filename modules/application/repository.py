@@ -11,7 +11,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
-from modules.application.collection_upkeep import CollectionNotPreparedError, Upkeep, needed_upkeep
+from modules.application.collection_upkeep import CollectionNotPreparedError, Upkeep, needed_upkeep, stamped
 from modules.application.mongo_errors import (
     DRIVER_ERRORS,
     INDEX_KEY_SPECS_CONFLICT,
@@ -62,11 +62,16 @@ async def confirm_majority(collection: AsyncCollection[Document], document_id: o
 
 
 class Repository:
-    """One collection. Subclasses name it, list its indexes, and give its validator."""
+    """One collection. Subclasses name it, list its indexes, and give its validator.
+
+    `validator_version` counts up with each change of the validator: a process of a release before does not
+    take back what one of a later release has set.
+    """
 
     collection_name: ClassVar[str]
     indexes: ClassVar[Sequence[IndexModel]] = ()
     validator: ClassVar[Mapping[str, Any]] = {}
+    validator_version: ClassVar[int] = 1
 
     def __init__(self, database: AsyncDatabase[Document]) -> None:
         self._database = database
@@ -88,6 +93,7 @@ class Repository:
                 self._database,
                 self.collection_name,
                 validator=self.validator,
+                version=self.validator_version,
                 indexes=self.index_models(),
             )
             try:
@@ -109,7 +115,7 @@ class Repository:
         try:
             # The driver's own existence check would raise before the server can say NamespaceExists.
             await self._database.create_collection(
-                self.collection_name, check_exists=False, validator=dict(self.validator)
+                self.collection_name, check_exists=False, validator=self._stamped_validator()
             )
         except OperationFailure as error:
             if error.code != NAMESPACE_EXISTS:
@@ -118,8 +124,14 @@ class Repository:
 
     async def _set_validator(self) -> None:
         await self._database.command(
-            "collMod", self.collection_name, validator=dict(self.validator), validationLevel="strict"
+            "collMod",
+            self.collection_name,
+            validator=self._stamped_validator(),
+            validationLevel="strict",
         )
+
+    def _stamped_validator(self) -> Document:
+        return stamped(self.validator, self.validator_version)
 
     async def _ensure_index(self, index: IndexModel) -> None:
         try:

@@ -131,3 +131,51 @@ async def test_an_index_that_became_another_is_not_passed_over(database: MongoDa
     await Things(database.database).ensure()
     with pytest.raises(StoreError):
         await OtherwiseIndexedThings(database.database).ensure()
+
+
+class LaterThings(StricterThings):
+    validator_version: ClassVar[int] = 2
+    indexes: ClassVar[list[IndexModel]] = [
+        IndexModel([("name", ASCENDING)], name="by_name"),
+        IndexModel(
+            [("at", ASCENDING)],
+            name="leaving",
+            expireAfterSeconds=60,
+            partialFilterExpression={"at": {"$exists": True}},
+        ),
+    ]
+
+
+class EarlierThings(Things):
+    indexes: ClassVar[list[IndexModel]] = [
+        *Things.indexes,
+        IndexModel([("at", ASCENDING)], name="leaving", expireAfterSeconds=3600),
+        IndexModel([("size", ASCENDING)], name="by_size"),
+    ]
+
+
+async def test_an_earlier_release_takes_nothing_back_that_a_later_one_has_set(
+    database: MongoDatabase, mongodb_uri: str, database_name: str
+) -> None:
+    await EarlierThings(database.database).ensure()
+    await LaterThings(database.database).ensure()
+    with MongoClient[dict[str, Any]](mongodb_uri) as client:
+        things = client[database_name]["things"]
+        later, indexes = things.options(), things.index_information()
+        await EarlierThings(database.database).ensure()
+        assert (things.options(), things.index_information()) == (later, indexes)
+        things.drop_index("by_size")
+        await EarlierThings(database.database).ensure()
+        assert things.index_information() == indexes, "what it cannot do without is there again"
+        with pytest.raises(WriteError):
+            things.insert_one({"name": "two"})
+    await LaterThings(database.database).ensure()
+
+
+async def test_a_validator_from_before_there_were_versions_is_brought_up_to_date(
+    database: MongoDatabase, mongodb_uri: str, database_name: str
+) -> None:
+    await database.database.create_collection("things", validator=dict(Things.validator))
+    await StricterThings(database.database).ensure()
+    with MongoClient[dict[str, Any]](mongodb_uri) as client, pytest.raises(WriteError):
+        client[database_name]["things"].insert_one({"name": "two"})
