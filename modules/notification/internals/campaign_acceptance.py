@@ -17,6 +17,7 @@ from modules.notification.campaign_types import CampaignRunParams
 from modules.notification.errors import (
     CampaignDeferredError,
     CampaignKeyConflictError,
+    CampaignNotFoundError,
     CampaignUnconfirmedError,
 )
 from modules.notification.internals.campaign_audience import CampaignAudience
@@ -104,7 +105,17 @@ class CampaignAcceptance:
             digest = await self._audience.digest_of(request.audience.account_ids)
         if _new_campaign(known.id, request, now, digest=digest).fingerprint != known.fingerprint:
             raise CampaignKeyConflictError
-        return known
+        return await self._held_by_majority(known)
+
+    async def _held_by_majority(self, campaign: CampaignModel) -> CampaignModel:
+        """The campaign of an earlier call, which may be one that no majority had confirmed."""
+        try:
+            is_there = await self._campaigns.confirm(campaign.id)
+        except UnavailableError as error:
+            raise CampaignUnconfirmedError(str(campaign.id)) from error
+        if not is_there:
+            raise CampaignNotFoundError
+        return campaign
 
     async def _recorded(self, request: CampaignRequest, now: datetime) -> CampaignModel:
         campaign_id = ObjectId()
@@ -137,7 +148,7 @@ class CampaignAcceptance:
         winner = await self._campaigns.find_by_key(campaign.campaign_key)
         if winner is None or winner.fingerprint != campaign.fingerprint:
             raise CampaignKeyConflictError
-        return winner
+        return await self._held_by_majority(winner)
 
 
 def _new_campaign(

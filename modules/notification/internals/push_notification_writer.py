@@ -86,7 +86,8 @@ class PushNotificationWriter:
     async def find_repeated(self, push: NewPush) -> PushNotificationModel | None:
         """The row that an earlier request with this key stored; None when the key is new, or not given.
 
-        Raises IdempotencyKeyConflictError when the content differs.
+        Raises IdempotencyKeyConflictError when the content differs, and NotificationUnconfirmedError where no
+        majority confirms that earlier row either.
         """
         if push.idempotency_key is None:
             return None
@@ -95,7 +96,14 @@ class PushNotificationWriter:
             _with_plain_mappings(push)
         ):
             raise IdempotencyKeyConflictError
-        return existing
+        return existing if existing is None or await self._is_confirmed(existing.id) else None
+
+    async def _is_confirmed(self, row_id: ObjectId) -> bool:
+        """Whether a majority has the row; False for one that went with a former primary."""
+        try:
+            return await self._repository.confirm(row_id)
+        except UnavailableError as error:
+            raise NotificationUnconfirmedError(str(row_id)) from error
 
     async def claim(
         self, row_ids: Sequence[ObjectId], *, owner: str, lease_seconds: float

@@ -13,7 +13,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.read_concern import ReadConcern
 
 from modules.application.records import read_record, readable_records
-from modules.application.repository import Document, Repository, insert_once
+from modules.application.repository import Document, Repository, confirm_majority, insert_once
 from modules.notification.audience_types import CampaignState
 from modules.notification.campaign_types import ENDED_STATES, FINAL_STATES, PAUSED_STATES
 from modules.notification.errors import CampaignNotFoundError
@@ -116,6 +116,10 @@ class CampaignRepository(Repository):
         """Store a new campaign, durable on a majority; False when its key is taken already."""
         document = campaign.to_document()
         return await self._patience.repeated(lambda: insert_once(self._collection, document))
+
+    async def confirm(self, campaign_id: ObjectId) -> bool:
+        """Whether the campaign is there, durable on a majority; UnavailableError where nobody can tell."""
+        return await self._patience.repeated(lambda: confirm_majority(self._collection, campaign_id))
 
     async def get(self, campaign_id: ObjectId) -> CampaignModel:
         """The campaign of this id; raises CampaignNotFoundError."""
