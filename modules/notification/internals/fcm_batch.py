@@ -78,9 +78,9 @@ class FCMBatch:
             nonlocal admitted
             # Asked again before the same message goes out with another access token, which may take a while.
             refused = self._guard.refusal(letter.push, letter.target)
+            admitted = refused is None
             if refused is not None:
                 letter.result = TargetResult(device_id=letter.target.device_id, classification=refused)
-            admitted = refused is None
             return admitted
 
         answer = await _attempt(letter, message, app, may_send)
