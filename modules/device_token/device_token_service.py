@@ -21,7 +21,6 @@ from modules.device_token.types import (
     Device,
     DeviceCriteria,
     DeviceRetirement,
-    DeviceState,
     Platform,
     TargetKind,
 )
@@ -90,35 +89,13 @@ class DeviceTokenService(ServiceFacade[DeviceRegistry]):
         return await cls._on_core(lambda core: core.deactivate(account_id=account_id, device_id=device_id))
 
     @classmethod
-    async def deactivate_dead_async(cls, *, device_id: str, version: int, code: str) -> bool:
-        """Deactivate a device whose address the provider called dead with `code`.
-
-        `version` is that of the Device the message went to: one that was registered again meanwhile stays
-        active. True when this call deactivated it, so of several reports of one death exactly one is True.
-        """
-        return await cls._on_core(
-            lambda core: core.retire(
-                device_id=device_id, version=version, state=DeviceState.INACTIVE, code=code
-            )
-        )
-
-    @classmethod
-    async def quarantine_async(cls, *, device_id: str, version: int, code: str) -> bool:
-        """As `deactivate_dead_async`, for an address that may be good but is refused to us.
-
-        Ended by `reinstate_device`, or by the app registering the device again.
-        """
-        return await cls._on_core(
-            lambda core: core.retire(
-                device_id=device_id, version=version, state=DeviceState.QUARANTINED, code=code
-            )
-        )
-
-    @classmethod
     async def retire_devices_async(cls, *, retirements: Sequence[DeviceRetirement]) -> set[str]:
-        """`deactivate_dead_async` and `quarantine_async` of many devices, a thousand a transaction.
+        """Take devices out of use whose addresses the provider called dead, or refused to us.
 
-        Returns the ids of those that this call took out of use.
+        A thousand a transaction. One that was registered again since its `version` stays active. A quarantine
+        is ended by `reinstate_device`, or by the app registering the device again. Returns the ids of those
+        that this call took out of use, so of several reports of one death exactly one has it; none may, where
+        MongoDB's answer was lost. Raises InvalidInputError.
         """
         return await cls._on_core(lambda core: core.retire_all(retirements))
 
@@ -207,8 +184,6 @@ class DeviceTokenService(ServiceFacade[DeviceRegistry]):
 
     register_device = blocking(register_device_async)
     deactivate_device = blocking(deactivate_device_async)
-    deactivate_dead = blocking(deactivate_dead_async)
-    quarantine = blocking(quarantine_async)
     retire_devices = blocking(retire_devices_async)
     reinstate_device = blocking(reinstate_device_async)
     list_devices = blocking(list_devices_async)

@@ -10,7 +10,6 @@ from modules.device_token.internals.device_params import (
     check_account,
     check_audience,
     check_bulk_lookup,
-    check_dead_target,
     check_device,
     check_device_id,
     check_listing,
@@ -43,10 +42,6 @@ class DeviceRegistry:
         if device is None or device.account_id != account_id:
             raise DeviceNotFoundError
         return device
-
-    async def retire(self, *, device_id: str, version: int, state: DeviceState, code: str) -> bool:
-        check_dead_target(device_id=device_id, version=version, code=code)
-        return await self._repository.retire(device_id=device_id, version=version, state=state, reason=code)
 
     async def retire_all(self, retirements: Sequence[DeviceRetirement]) -> set[str]:
         check_retirements(retirements)

@@ -13,6 +13,7 @@ from pymongo.collection import Collection
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import Device, DeviceState, Platform, TargetKind
 from tests.integration.device_token.device_documents import make_device
+from tests.integration.device_token.retirement import quarantine
 
 Devices = type[DeviceTokenService]
 Stored = Collection[dict[str, Any]]
@@ -74,7 +75,7 @@ def test_what_looks_alike_and_is_another_installation_stays(devices: Devices) ->
 
 def test_a_quarantined_address_is_superseded_too(devices: Devices) -> None:
     first = devices.register_device(**words(TOKEN))
-    devices.quarantine(device_id=first.id, version=first.version, code="SENDER_ID_MISMATCH")
+    quarantine(devices, device_id=first.id, version=first.version, code="SENDER_ID_MISMATCH")
     second = devices.register_device(**words(REFRESHED))
     listed = devices.list_devices(account_id="acc-1", include_inactive=True)
     assert [(each.id, each.state) for each in listed] == [

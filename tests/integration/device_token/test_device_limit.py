@@ -15,6 +15,7 @@ from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.errors import DeviceNotFoundError, TooManyDevicesError
 from modules.device_token.types import Device, DeviceState, Platform, TargetKind
 from tests.integration.device_token.device_documents import make_device
+from tests.integration.device_token.retirement import quarantine
 
 Devices = type[DeviceTokenService]
 Stored = Collection[dict[str, Any]]
@@ -70,7 +71,7 @@ def test_inactive_and_quarantined_devices_do_not_count(few: Devices) -> None:
     first, second, _ = [register(few, f"address-{number}") for number in range(LIMIT)]
     few.deactivate_device(account_id="acc-1", device_id=first.id)
     register(few, "another")
-    few.quarantine(device_id=second.id, version=second.version, code="SENDER_ID_MISMATCH")
+    quarantine(few, device_id=second.id, version=second.version, code="SENDER_ID_MISMATCH")
     register(few, "yet-another")
     with pytest.raises(TooManyDevicesError):
         register(few, first.address)

@@ -20,6 +20,7 @@ from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.errors import DeviceNotFoundError, DeviceNotQuarantinedError
 from modules.device_token.types import Device, DeviceRetirement, DeviceState, Platform, TargetKind
 from tests.integration.device_token.device_documents import make_device
+from tests.integration.device_token.retirement import deactivate_dead, quarantine
 
 Devices = type[DeviceTokenService]
 Stored = Collection[dict[str, Any]]
@@ -74,34 +75,32 @@ def test_the_app_brings_a_deactivated_device_back(devices: Devices) -> None:
 def test_a_dead_address_is_deactivated_once(devices: Devices) -> None:
     device = register(devices)
     report = report_on(device, "UNREGISTERED")
-    assert devices.deactivate_dead(**report) is True
-    assert devices.deactivate_dead(**report) is False
+    assert deactivate_dead(devices, **report) is True
+    assert deactivate_dead(devices, **report) is False
     assert states(devices) == [(DeviceState.INACTIVE, "UNREGISTERED")]
 
 
 async def test_of_parallel_reports_of_one_death_one_is_the_first(devices: Devices) -> None:
     device = await asyncio.to_thread(register, devices)
-    told = await asyncio.gather(
-        *(
-            devices.deactivate_dead_async(device_id=device.id, version=device.version, code="UNREGISTERED")
-            for _ in range(40)
-        )
+    dead = DeviceRetirement(
+        device_id=device.id, version=device.version, state=DeviceState.INACTIVE, code="UNREGISTERED"
     )
-    assert sorted(told) == [False] * 39 + [True]
+    told = await asyncio.gather(*(devices.retire_devices_async(retirements=[dead]) for _ in range(40)))
+    assert sorted(map(len, told)) == [0] * 39 + [1]
 
 
 @pytest.mark.parametrize("account_id", ["acc-1", "acc-2"])
 def test_a_device_registered_meanwhile_stays_active(devices: Devices, account_id: str) -> None:
     sent_to = register(devices)
     register(devices, account_id=account_id)
-    assert not devices.deactivate_dead(device_id=sent_to.id, version=sent_to.version, code="UNREGISTERED")
-    assert not devices.quarantine(device_id=sent_to.id, version=sent_to.version, code="SENDER_ID_MISMATCH")
+    assert not deactivate_dead(devices, device_id=sent_to.id, version=sent_to.version, code="UNREGISTERED")
+    assert not quarantine(devices, device_id=sent_to.id, version=sent_to.version, code="SENDER_ID_MISMATCH")
     assert states(devices, account_id) == [(DeviceState.ACTIVE, None)]
 
 
 def test_quarantine_is_reversible(devices: Devices) -> None:
     device = register(devices)
-    assert devices.quarantine(device_id=device.id, version=device.version, code="SENDER_ID_MISMATCH")
+    assert quarantine(devices, device_id=device.id, version=device.version, code="SENDER_ID_MISMATCH")
     assert states(devices) == [(DeviceState.QUARANTINED, "SENDER_ID_MISMATCH")]
     assert devices.active_devices(account_id="acc-1") == []
     back = devices.reinstate_device(device_id=device.id)
@@ -111,14 +110,14 @@ def test_quarantine_is_reversible(devices: Devices) -> None:
 
 def test_an_account_deactivates_a_quarantined_device(devices: Devices) -> None:
     device = register(devices)
-    devices.quarantine(**report_on(device, "SENDER_ID_MISMATCH"))
+    quarantine(devices, **report_on(device, "SENDER_ID_MISMATCH"))
     devices.deactivate_device(account_id="acc-1", device_id=device.id)
     assert states(devices) == [(DeviceState.INACTIVE, "deactivated_by_account")]
 
 
 def test_the_app_ends_a_quarantine(devices: Devices) -> None:
     device = register(devices)
-    devices.quarantine(**report_on(device, "SENDER_ID_MISMATCH"))
+    quarantine(devices, **report_on(device, "SENDER_ID_MISMATCH"))
     back = register(devices)
     assert (back.state, back.state_reason) == (DeviceState.ACTIVE, None)
     assert devices.active_devices(account_id="acc-1") == [back]
@@ -127,9 +126,9 @@ def test_the_app_ends_a_quarantine(devices: Devices) -> None:
 def test_what_was_learned_before_a_reinstatement_is_not_held_against_it(devices: Devices) -> None:
     device = register(devices)
     report = report_on(device, "SENDER_ID_MISMATCH")
-    devices.quarantine(**report)
+    quarantine(devices, **report)
     devices.reinstate_device(device_id=device.id)
-    assert devices.quarantine(**report) is False
+    assert quarantine(devices, **report) is False
     assert states(devices) == [(DeviceState.ACTIVE, None)]
 
 
@@ -143,19 +142,19 @@ def test_an_inactive_device_is_not_reinstated(devices: Devices) -> None:
 def test_an_unknown_device_is_an_error_to_people_and_nothing_to_delivery(devices: Devices) -> None:
     with pytest.raises(DeviceNotFoundError):
         devices.reinstate_device(device_id=NO_DEVICE)
-    assert devices.deactivate_dead(device_id=NO_DEVICE, version=1, code="UNREGISTERED") is False
+    assert deactivate_dead(devices, device_id=NO_DEVICE, version=1, code="UNREGISTERED") is False
 
 
 def test_a_reason_is_only_a_text(devices: Devices) -> None:
     device = register(devices)
-    devices.deactivate_dead(device_id=device.id, version=device.version, code="$address")
+    deactivate_dead(devices, device_id=device.id, version=device.version, code="$address")
     assert states(devices) == [(DeviceState.INACTIVE, "$address")]
 
 
 def test_a_wrong_report_changes_nothing(devices: Devices) -> None:
     device = register(devices)
     with pytest.raises(InvalidInputError):
-        devices.deactivate_dead(device_id=device.id, version=0, code="UNREGISTERED")
+        deactivate_dead(devices, device_id=device.id, version=0, code="UNREGISTERED")
     assert devices.active_devices(account_id="acc-1") == [device]
 
 
@@ -224,9 +223,9 @@ def test_a_device_goes_only_where_it_may(devices: Devices, steps: list[tuple[str
             devices.reinstate_device(device_id=expected.id)
         else:
             to = DeviceState.INACTIVE if step == "dead" else DeviceState.QUARANTINED
-            report = devices.deactivate_dead if step == "dead" else devices.quarantine
+            report = deactivate_dead if step == "dead" else quarantine
             changed = current and expected.change(to, only_from=IN_USE)
-            assert report(device_id=expected.id, version=version, code="CODE") is changed
+            assert report(devices, device_id=expected.id, version=version, code="CODE") is changed
     found = [
         device
         for account in ("a", "b")

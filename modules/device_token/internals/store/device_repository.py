@@ -20,7 +20,6 @@ from modules.device_token.internals.installations import MARK_OF_TOKENS, install
 from modules.device_token.internals.store.device_locks import DeviceLocks
 from modules.device_token.internals.store.device_model import DeviceModel
 from modules.device_token.internals.store.device_updates import (
-    UpdatePipeline,
     registration_update,
     state_update,
 )
@@ -203,20 +202,19 @@ class DeviceRepository(Repository):
 
     async def deactivate(self, *, account_id: str, device_id: str, reason: str) -> Device | None:
         """Take the device out of use; None when it is not this account's, or was out of use before."""
-        return await self._change(
-            device_id,
-            {"account_id": account_id, "state": {"$ne": DeviceState.INACTIVE.value}},
-            state_update(DeviceState.INACTIVE, reason),
+        if not ObjectId.is_valid(device_id):
+            return None
+        wanted = {
+            "_id": ObjectId(device_id),
+            "account_id": account_id,
+            "state": {"$ne": DeviceState.INACTIVE.value},
+        }
+        update = state_update(DeviceState.INACTIVE, reason)
+        # Repeated after it had landed, it would say that there was nothing to change.
+        document = await self._patience.once(
+            lambda: self._collection.find_one_and_update(wanted, update, return_document=ReturnDocument.AFTER)
         )
-
-    async def retire(self, *, device_id: str, version: int, state: DeviceState, reason: str) -> bool:
-        """Take the device out of use unless it changed since `version`; tells whether this call did it."""
-        changed = await self._change(
-            device_id,
-            {"version": version, "state": DeviceState.ACTIVE.value},
-            state_update(state, reason),
-        )
-        return changed is not None
+        return None if document is None else _device(document)
 
     async def retire_all(self, retirements: Sequence[DeviceRetirement]) -> set[str]:
         """Take every device out of use that did not change since its version; the ids of those that were."""
@@ -338,17 +336,6 @@ class DeviceRepository(Repository):
 
         documents = await self._patience.repeated(found)
         return [_device(document) for document in documents]
-
-    async def _change(self, device_id: str, only_if: Document, update: UpdatePipeline) -> Device | None:
-        if not ObjectId.is_valid(device_id):
-            return None
-        # Repeated after it had landed, it would say that there was nothing to change.
-        document = await self._patience.once(
-            lambda: self._collection.find_one_and_update(
-                {"_id": ObjectId(device_id), **only_if}, update, return_document=ReturnDocument.AFTER
-            )
-        )
-        return None if document is None else _device(document)
 
 
 def _key(registration: DeviceRegistration) -> Document:
