@@ -7,10 +7,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
+from pymongo import MongoClient
+
+from modules.local_stack.local_stack_service import LocalStack
 from tests.support.servers import ROOT
 
 COMMAND_SECONDS = 60
@@ -115,3 +120,15 @@ class CommandLine:
         ended = self.run(*arguments, "--json", stdin=stdin)
         assert (ended.code, ended.errors) == (0, ""), (ended.code, ended.output, ended.errors)
         return ended.document
+
+
+@contextmanager
+def bootstrapped(stack: LocalStack, **over: str) -> Iterator[CommandLine]:
+    """The command with a bootstrapped database and task queues of its own; `over` are more variables."""
+    name = f"test_{uuid.uuid4().hex[:16]}"
+    own = {"MONGODB_DATABASE": name, "TEMPORAL_TASK_QUEUE_PREFIX": name}
+    command = CommandLine({**stack.environment(), **own, **over})
+    assert command.json("bootstrap")["bootstrap"] == "ok"
+    yield command
+    with MongoClient[dict[str, object]](stack.mongodb_uri) as client:
+        client.drop_database(name)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pymongo import MongoClient
 
 from modules.local_stack.local_stack_service import LocalStack
 from tests.acceptance.command_line import CommandLine, Started
@@ -23,18 +22,6 @@ NO_MONGODB = f"mongodb://{NOWHERE}/?replicaSet=rs0"
 TOKEN = "cK3-a-registration-token-as-long-as-they-really-are-0123456789"
 SLOW_TOKEN = "slow-device-sim-ok+delay=2500"
 CHECKS = ["settings", "mongodb", "clock", "temporal", "schedule", "fcm:default"]
-
-
-@pytest.fixture(scope="module")
-def notifications(stack: LocalStack) -> Iterator[CommandLine]:
-    """The command with a bootstrapped database and task queues of this module's own."""
-    name = f"test_{uuid.uuid4().hex[:16]}"
-    own = {"MONGODB_DATABASE": name, "TEMPORAL_TASK_QUEUE_PREFIX": name}
-    command = CommandLine({**stack.environment(), **own})
-    assert command.json("bootstrap")["bootstrap"] == "ok"
-    yield command
-    with MongoClient[dict[str, object]](stack.mongodb_uri) as client:
-        client.drop_database(name)
 
 
 @pytest.fixture

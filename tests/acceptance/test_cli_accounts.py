@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 
 import pytest
-from pymongo import MongoClient
 
-from modules.local_stack.local_stack_service import LocalStack
 from tests.acceptance.command_line import CommandLine
 
 NOTHING = {"devices": 0, "push_notifications": 0, "one_time_passwords": 0, "preferences": 0, "accounts": 0}
-
-
-@pytest.fixture(scope="module")
-def notifications(stack: LocalStack) -> Iterator[CommandLine]:
-    """The command with a bootstrapped database and task queues of this module's own."""
-    name = f"test_{uuid.uuid4().hex[:16]}"
-    own = {"MONGODB_DATABASE": name, "TEMPORAL_TASK_QUEUE_PREFIX": name}
-    command = CommandLine({**stack.environment(), **own})
-    assert command.json("bootstrap")["bootstrap"] == "ok"
-    yield command
-    with MongoClient[dict[str, object]](stack.mongodb_uri) as client:
-        client.drop_database(name)
 
 
 @pytest.fixture

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pymongo import MongoClient
 
-from modules.local_stack.local_stack_service import LocalStack
 from tests.acceptance.command_line import CommandLine, Started
 from tests.support.servers import eventually
 
@@ -22,18 +20,6 @@ NOWHERE = "127.0.0.1:1"
 ACCOUNTS = 200
 FINISH_SECONDS = 60
 TEXT = ("--title", "Hello", "--body", "You")
-
-
-@pytest.fixture(scope="module")
-def notifications(stack: LocalStack) -> Iterator[CommandLine]:
-    """The command with a bootstrapped database and task queues of this module's own."""
-    name = f"test_{uuid.uuid4().hex[:16]}"
-    own = {"MONGODB_DATABASE": name, "TEMPORAL_TASK_QUEUE_PREFIX": name}
-    command = CommandLine({**stack.environment(), **own})
-    command.json("bootstrap")
-    yield command
-    with MongoClient[dict[str, object]](stack.mongodb_uri) as client:
-        client.drop_database(name)
 
 
 @pytest.fixture(scope="module", autouse=True)

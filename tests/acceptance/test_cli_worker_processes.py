@@ -16,9 +16,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from pymongo import MongoClient
 
-from modules.local_stack.local_stack_service import LocalStack
 from tests.acceptance.command_line import CommandLine, Started
 from tests.support.servers import eventually, is_alive
 
@@ -28,18 +26,6 @@ ACCEPTED = re.compile(r'^push_attempts_total\{.*outcome="accepted".*\} (\S+)$', 
 ROUNDS = 10
 ROWS_A_ROUND = 3
 REPLACED_WITHIN_SECONDS = 60
-
-
-@pytest.fixture(scope="module")
-def notifications(stack: LocalStack) -> Iterator[CommandLine]:
-    """The command with a bootstrapped database and task queues of this module's own."""
-    name = f"test_{uuid.uuid4().hex[:16]}"
-    own = {"MONGODB_DATABASE": name, "TEMPORAL_TASK_QUEUE_PREFIX": name}
-    command = CommandLine({**stack.environment(), **own})
-    command.json("bootstrap")
-    yield command
-    with MongoClient[dict[str, object]](stack.mongodb_uri) as client:
-        client.drop_database(name)
 
 
 @contextmanager

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 
 import pytest
 from pymongo import MongoClient
 
 from modules.local_stack.local_stack_service import LocalStack
-from tests.acceptance.command_line import CommandLine
+from tests.acceptance.command_line import CommandLine, bootstrapped
 from tests.support.guarded_mongodb import PASSWORD, guarded_mongodb
 
 NOWHERE = "127.0.0.1:1"
@@ -21,14 +20,9 @@ WORKER = ("worker", "--processes", "1")
 
 @pytest.fixture(scope="module")
 def notifications(stack: LocalStack) -> Iterator[CommandLine]:
-    """The command with a bootstrapped database and task queues of this module's own."""
-    name = f"test_{uuid.uuid4().hex[:16]}"
-    own = {"MONGODB_DATABASE": name, "TEMPORAL_TASK_QUEUE_PREFIX": name}
-    command = CommandLine({**stack.environment(), **own, **QUICK})
-    assert command.json("bootstrap")["bootstrap"] == "ok"
-    yield command
-    with MongoClient[dict[str, object]](stack.mongodb_uri) as client:
-        client.drop_database(name)
+    """As everywhere, but soon tired of servers that do not answer."""
+    with bootstrapped(stack, **QUICK) as command:
+        yield command
 
 
 def of(stack: LocalStack, wanted: str) -> dict[str, str]:
