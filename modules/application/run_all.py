@@ -8,10 +8,17 @@ from typing import Any, TypeVar, overload
 
 ResultT = TypeVar("ResultT")
 OtherT = TypeVar("OtherT")
+ThirdT = TypeVar("ThirdT")
 
 
 @overload
 async def run_all(first: Awaitable[ResultT], second: Awaitable[OtherT], /) -> tuple[ResultT, OtherT]: ...
+
+
+@overload
+async def run_all(
+    first: Awaitable[ResultT], second: Awaitable[OtherT], third: Awaitable[ThirdT], /
+) -> tuple[ResultT, OtherT, ThirdT]: ...
 
 
 @overload

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from datetime import datetime
 from typing import Protocol
 
 from modules.account.account_service import AccountService
+from modules.application.run_all import run_all
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import Device
 from modules.notification.internals.campaign_audience import CampaignAudience
@@ -89,7 +89,7 @@ class CampaignPlanner:
 
     async def _count(self, row: PushNotificationModel, account_ids: Sequence[str], found: _Found) -> None:
         """In the order of a delivery: who does not want it is not asked for devices."""
-        decisions, devices, locales = await asyncio.gather(
+        decisions, devices, locales = await run_all(
             PreferenceService.decisions_for_async(questions={(each, row.category) for each in account_ids}),
             DeviceTokenService.active_devices_for_async(account_ids=account_ids, app_id=row.app_id),
             AccountService.locales_of_async(account_ids=account_ids),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -11,6 +10,7 @@ from bson import ObjectId
 
 from modules.application.errors import UnreadableRecordError
 from modules.application.mongo_database import DatabaseClock
+from modules.application.run_all import run_all
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import Device
 from modules.logger.logger_service import get_logger
@@ -74,7 +74,7 @@ class RowPreparation:
         return await self.next_steps(rows[:half]) + await self.next_steps(rows[half:])
 
     async def _steps(self, rows: Sequence[PushNotificationModel]) -> NextSteps:
-        devices, decisions, now = await asyncio.gather(
+        devices, decisions, now = await run_all(
             self._devices_of(rows), self._decisions_for(rows), self._clock.now()
         )
         rounds: list[Round] = []
