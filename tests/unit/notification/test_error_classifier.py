@@ -228,7 +228,7 @@ def test_only_what_was_decided_in_this_process_is_no_attempt() -> None:
     assert kinds == {
         FailureKind.PAYLOAD_INVALID,
         FailureKind.APP_UNKNOWN,
-        FailureKind.CLAIM_LOST,
+        FailureKind.NOT_LET_OUT,
         FailureKind.QUOTA_REACHED,
     }
 

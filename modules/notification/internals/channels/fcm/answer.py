@@ -18,7 +18,7 @@ class FailureKind(StrEnum):
     SERVER_UNTRUSTED = "server_untrusted"
     CONNECT_FAILED = "connect_failed"
     STREAM_REFUSED = "stream_refused"
-    CLAIM_LOST = "claim_lost"
+    NOT_LET_OUT = "not_let_out"
     QUOTA_REACHED = "quota_reached"
 
     TIMEOUT = "timeout"

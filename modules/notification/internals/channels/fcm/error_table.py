@@ -183,9 +183,9 @@ FAILURES: Mapping[FailureKind, Meaning] = MappingProxyType(
         FailureKind.STREAM_REFUSED: _unreached(
             Outcome.THROTTLED, "FCM refused the stream unread; nothing was sent"
         ),
-        FailureKind.CLAIM_LOST: Meaning(
+        FailureKind.NOT_LET_OUT: Meaning(
             Outcome.THROTTLED,
-            "the claim ran out before there was room to send",
+            "whoever sends did not let it out",
             min_backoff_seconds=1.0,
             attempted=False,
         ),

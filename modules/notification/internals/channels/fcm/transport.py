@@ -94,7 +94,7 @@ class FcmTransport:
         async with self._slots:
             granted = await access()
             if not may_send():
-                return SendFailure(kind=FailureKind.CLAIM_LOST)
+                return SendFailure(kind=FailureKind.NOT_LET_OUT)
             connection = min(self._connections, key=lambda candidate: candidate.in_flight)
             connection.in_flight += 1
             started = time.perf_counter()
