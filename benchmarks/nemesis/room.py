@@ -84,11 +84,10 @@ class NemesisRoom:
             )
             return self._room.process(*command_line(params))
         options: dict[str, Any] = {} if fault is None else fault.options
-        of_earlier = bool(options.get("earlier")) and self._earlier is not None
-        code = self._earlier if of_earlier and self._earlier is not None else ROOT
+        earlier = self._earlier if options.get("earlier") else None
         # The archive of an earlier commit is served as it is, with the host's time.
-        skew = 0.0 if of_earlier else float(options.get("skew_seconds", 0.0))
-        return self._room.begin_worker(skew_seconds=skew, code=code)
+        skew = 0.0 if earlier else float(options.get("skew_seconds", 0.0))
+        return self._room.begin_worker(skew_seconds=skew, code=earlier or ROOT)
 
     def run(self, schedule: tuple[Fault, ...], tell: Tell) -> FaultHand:
         """Carry out the faults under load; returns when the load has ended and the servers are well again."""
