@@ -9,6 +9,8 @@ from modules.notification.types import Classification, Outcome, TargetResult, Th
 
 # How soon to ask again while a probe has no answer yet.
 PROBE_SECONDS = 1.0
+PAUSED_CODE = "PROVIDER_PAUSED"
+PAUSED_REASON = "the provider asked everyone to slow down"
 # Few messages show that a provider is down as well, if they fail over some time.
 SLOW_FAILURES = 3
 _FAILURES = frozenset({Outcome.TRANSIENT, Outcome.UNKNOWN})
@@ -90,8 +92,7 @@ class CircuitBreaker:
     def refusal(self, now: float) -> Refusal:
         """Why a message that was not admitted has to wait."""
         if now < self._paused_until:
-            reason = "the provider asked everyone to slow down"
-            return Refusal("PROVIDER_PAUSED", reason, self._paused_until - now, unreached=False)
+            return Refusal(PAUSED_CODE, PAUSED_REASON, self._paused_until - now, unreached=False)
         wait = max(1.0, (self._open_until or now) - now)
         code = self._cause.code if self._cause else ""
         # Only an operator ends a refused credential; for that the rows wait, however long.

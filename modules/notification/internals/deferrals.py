@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from modules.notification.internals.circuit_breaker import PAUSED_CODE, PAUSED_REASON
+from modules.notification.internals.settlement import CLAIM_LOST_CODE, EXPIRED_CODE
 from modules.notification.types import Classification, Outcome
 
 
@@ -15,8 +17,8 @@ def _deferral(code: str, reason: str, retry_after_seconds: float) -> Classificat
     )
 
 
-CLAIM_LOST = _deferral("CLAIM_LOST", "the claim ran out before there was room to send", 1.0)
-TOO_LATE = _deferral("expired", "expires_at passed before it went out", 0.0)
+CLAIM_LOST = _deferral(CLAIM_LOST_CODE, "the claim ran out before there was room to send", 1.0)
+TOO_LATE = _deferral(EXPIRED_CODE, "expires_at passed before it went out", 0.0)
 STOPPED = _deferral("STOPPED", "what it belongs to was stopped", 0.0)
 RATE_WAIT = _deferral("RATE_WAIT", "the shared rate had no room for it yet", 0.0)
 RATE_UNKNOWN = _deferral("RATE_UNKNOWN", "the shared rate cannot be read now", 1.0)
@@ -28,4 +30,4 @@ STALE = _deferral("STALE", "what is known of the target is too old", 0.0)
 
 
 def paused(seconds: float) -> Classification:
-    return _deferral("PROVIDER_PAUSED", "the provider asked everyone to slow down", seconds)
+    return _deferral(PAUSED_CODE, PAUSED_REASON, seconds)

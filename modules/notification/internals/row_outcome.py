@@ -9,7 +9,13 @@ from datetime import datetime
 from modules.device_token.types import Device
 from modules.logger.logger_service import get_logger
 from modules.notification.internals.push_notification_writer import SettledRow
-from modules.notification.internals.settlement import DeviceProgress, RowProgress, Settlement, conclude
+from modules.notification.internals.settlement import (
+    EXPIRED_CODE,
+    DeviceProgress,
+    RowProgress,
+    Settlement,
+    conclude,
+)
 from modules.notification.internals.store.push_notification_model import (
     BroadcastModel,
     PushNotificationModel,
@@ -28,7 +34,6 @@ from modules.notification.types import (
 
 # A message goes out on what was so within this time: a device's account, a wish, the time that is left.
 FRESH_SECONDS = 0.7
-EXPIRED_CODE = "expired"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from modules.notification.types import Outcome, OutcomePolicy, Status, TargetRes
 _COSTS_A_RETRY = frozenset({Outcome.TRANSIENT, Outcome.UNKNOWN})
 _RETRIABLE = frozenset({Outcome.TRANSIENT, Outcome.UNKNOWN, Outcome.THROTTLED, Outcome.MISCONFIGURED})
 CLAIM_LOST_CODE = "CLAIM_LOST"
+EXPIRED_CODE = "expired"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

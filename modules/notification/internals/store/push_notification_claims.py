@@ -7,7 +7,7 @@ from typing import Any
 
 from bson import ObjectId
 
-from modules.notification.internals.settlement import CLAIM_LOST_CODE
+from modules.notification.internals.settlement import CLAIM_LOST_CODE, EXPIRED_CODE
 from modules.notification.types import Outcome, Status
 
 MAX_EVENTS = 100
@@ -18,6 +18,7 @@ FEW_ROWS = 20
 _LOST_AMONG_MANY = 0
 _LOST_AMONG_FEW = 1
 
+HAS_ACCEPTED = {"$in": [Outcome.ACCEPTED.value, {"$ifNull": ["$devices.outcome", []]}]}
 _PENDING = Status.PENDING.value
 _PROCESSING = Status.PROCESSING.value
 
@@ -173,13 +174,30 @@ def overdue_unsettled() -> dict[str, Any]:
     }
 
 
-def expiry_update() -> list[dict[str, Any]]:
-    """End a row past `expires_at`: `expired`, or `sent` when a device had accepted before.
+def ended_unanswered(otherwise: Status, changes: dict[str, Any]) -> list[dict[str, Any]]:
+    """End a row that nobody is to deliver any more: `sent` when a device had accepted before, or `otherwise`.
 
-    One that is still `processing` has lost its worker: what that one sent is unknown.
+    `changes` says why: the error, the event.
     """
-    accepted = {"$in": [Outcome.ACCEPTED.value, {"$ifNull": ["$devices.outcome", []]}]}
-    end = {"$cond": [accepted, Status.SENT.value, Status.EXPIRED.value]}
+    end = {"$cond": [HAS_ACCEPTED, Status.SENT.value, otherwise.value]}
+    return [
+        {
+            "$set": {
+                "last_transition": {"source": "$status", "target": end},
+                "status": end,
+                "sent_at": {"$cond": [HAS_ACCEPTED, {"$ifNull": ["$sent_at", "$$NOW"]}, "$sent_at"]},
+                "next_retry_at": None,
+                "finished_at": "$$NOW",
+                "updated_at": "$$NOW",
+                **changes,
+            }
+        },
+        {"$unset": ["due_at", "claim"]},
+    ]
+
+
+def expiry_update() -> list[dict[str, Any]]:
+    """End a row past `expires_at`. One that is still `processing` lost its worker: its sends are unknown."""
     lost = {"$eq": ["$status", _PROCESSING]}
     reason = {
         "$cond": [
@@ -189,25 +207,17 @@ def expiry_update() -> list[dict[str, Any]]:
         ]
     }
     expired = event("$$NOW", "expired", "expires_at passed; nothing more is sent")
-    return [
+    return ended_unanswered(
+        Status.EXPIRED,
         {
-            "$set": {
-                "last_transition": {"source": "$status", "target": end},
-                "status": end,
-                "sent_at": {"$cond": [accepted, {"$ifNull": ["$sent_at", "$$NOW"]}, "$sent_at"]},
-                "error_type": {"$cond": [accepted, "$error_type", "expired"]},
-                "error_message": {"$cond": [accepted, "$error_message", reason]},
-                "lost_claims": {"$add": ["$lost_claims", {"$cond": [lost, 1, 0]}]},
-                "next_retry_at": None,
-                "finished_at": "$$NOW",
-                "updated_at": "$$NOW",
-                "events": {
-                    "$cond": [lost, appended_events(_claim_lost_event(), expired), appended_events(expired)]
-                },
-            }
+            "error_type": {"$cond": [HAS_ACCEPTED, "$error_type", EXPIRED_CODE]},
+            "error_message": {"$cond": [HAS_ACCEPTED, "$error_message", reason]},
+            "lost_claims": {"$add": ["$lost_claims", {"$cond": [lost, 1, 0]}]},
+            "events": {
+                "$cond": [lost, appended_events(_claim_lost_event(), expired), appended_events(expired)]
+            },
         },
-        {"$unset": ["due_at", "claim"]},
-    ]
+    )
 
 
 def claim_is_lost() -> dict[str, Any]:
@@ -218,26 +228,16 @@ def lost_ending(
     reason: str = "the worker was lost while sending; the message may have been accepted",
 ) -> list[dict[str, Any]]:
     """End a row whose worker was lost and that is not to be sent again: its sends are unknown."""
-    accepted = {"$in": [Outcome.ACCEPTED.value, {"$ifNull": ["$devices.outcome", []]}]}
-    end = {"$cond": [accepted, Status.SENT.value, Status.FAILED.value]}
     lost = event("$$NOW", "claim_lost", "ended without a word; its sends are unknown, nothing more is sent")
-    return [
+    return ended_unanswered(
+        Status.FAILED,
         {
-            "$set": {
-                "last_transition": {"source": "$status", "target": end},
-                "status": end,
-                "lost_claims": {"$add": ["$lost_claims", 1]},
-                "sent_at": {"$cond": [accepted, {"$ifNull": ["$sent_at", "$$NOW"]}, "$sent_at"]},
-                "error_type": CLAIM_LOST_CODE,
-                "error_message": reason,
-                "next_retry_at": None,
-                "finished_at": "$$NOW",
-                "updated_at": "$$NOW",
-                "events": appended_events(lost),
-            }
+            "lost_claims": {"$add": ["$lost_claims", 1]},
+            "error_type": CLAIM_LOST_CODE,
+            "error_message": reason,
+            "events": appended_events(lost),
         },
-        {"$unset": ["due_at", "claim"]},
-    ]
+    )
 
 
 def delivery() -> list[dict[str, Any]]:

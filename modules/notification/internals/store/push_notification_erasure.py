@@ -13,10 +13,11 @@ from modules.application.store_patience import StorePatience
 from modules.notification.internals.store.push_notification_claims import (
     appended_events,
     cancellation,
+    ended_unanswered,
     event,
 )
 from modules.notification.internals.store.push_notification_repository import PushNotificationRepository
-from modules.notification.types import ERASED, Outcome, Status
+from modules.notification.types import ERASED, Status
 
 ACCOUNT_ERASED_CODE = "account_erased"
 _ROWS_A_COMMAND = 500
@@ -79,24 +80,14 @@ def _over(row_ids: Sequence[ObjectId]) -> Document:
 
 def _interruption() -> list[Document]:
     """A claimed row's end: as far as its devices had answered before, that is its outcome."""
-    accepted = {"$in": [Outcome.ACCEPTED.value, {"$ifNull": ["$devices.outcome", []]}]}
-    end = {"$cond": [accepted, Status.SENT.value, Status.FAILED.value]}
-    return [
+    return ended_unanswered(
+        Status.FAILED,
         {
-            "$set": {
-                "last_transition": {"source": "$status", "target": end},
-                "status": end,
-                "fence": {"$add": ["$fence", 1]},
-                "sent_at": {"$cond": [accepted, {"$ifNull": ["$sent_at", "$$NOW"]}, "$sent_at"]},
-                "error_type": ACCOUNT_ERASED_CODE,
-                "next_retry_at": None,
-                "finished_at": "$$NOW",
-                "updated_at": "$$NOW",
-                "events": appended_events(event("$$NOW", ACCOUNT_ERASED_CODE, "")),
-            }
+            "fence": {"$add": ["$fence", 1]},
+            "error_type": ACCOUNT_ERASED_CODE,
+            "events": appended_events(event("$$NOW", ACCOUNT_ERASED_CODE, "")),
         },
-        {"$unset": ["due_at", "claim"]},
-    ]
+    )
 
 
 def _holds_something() -> Document:
