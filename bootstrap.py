@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
+import os
 import threading
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from enum import Enum
-from typing import Any
+from functools import partial
+from typing import Any, Self
 
 from modules.account.account_service import AccountService
 from modules.application.application_service import ApplicationService
-from modules.application.errors import HostUnknownError, UnavailableError
+from modules.application.errors import CannotServeHereError, HostUnknownError, UnavailableError
 from modules.application.event_loop_thread import EventLoopThread
+from modules.application.forked_process import keep_for_ever
 from modules.application.garbage_collection import collect_rarely
 from modules.application.mongo_database import MongoDatabase
+from modules.application.program_end import keep_ending_by_interrupt
+from modules.application.service_facade import ServiceFacade
+from modules.application.service_loop import LibraryLoop, WorkerLoop
 from modules.application.worker import WorkerPlan
 from modules.authentication.authentication_service import AuthenticationService
 from modules.config.config_service import ConfigService
@@ -57,9 +65,22 @@ class Application:
     def __init__(self, settings: Settings, role: Role) -> None:
         self.settings = settings
         self.role = role
-        self.loop_thread = EventLoopThread()
+        self.loop_thread = EventLoopThread(loop=WorkerLoop() if role is Role.WORKER else LibraryLoop())
+        self._process_id = os.getpid()
         self._database: MongoDatabase | None = None
         self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close_async()
 
     @property
     def database(self) -> MongoDatabase:
@@ -110,9 +131,13 @@ class Application:
         )
         ErasureService.start(loop_thread=loop_thread)
         await ApplicationService.start(
-            settings=settings.temporal, loop_thread=loop_thread, search_attributes=SEARCH_ATTRIBUTES
+            settings=settings.temporal,
+            loop_thread=loop_thread,
+            search_attributes=SEARCH_ATTRIBUTES,
+            in_forked_process=_Current.is_forked,
         )
-        if self.role is not Role.OPERATOR:
+        # The SDK's and the HTTP client's native parts do not survive a fork: workers send for such a process.
+        if self.role is not Role.OPERATOR and not _Current.is_forked:
             await self._serve()
 
     async def _serve(self) -> None:
@@ -150,34 +175,59 @@ class Application:
         return [*rows.all(), *CampaignActivities().all()]
 
     def close(self) -> None:
-        """Finish what runs, within the grace period, and release everything; safe to call twice."""
+        """Finish what runs, within the grace period, and release everything; safe to call twice.
+
+        Other calls raise ApplicationClosedError from then on, NotBootstrappedError in the end. In a process
+        that was forked meanwhile it closes what the services opened there. Raises WouldDeadlockError on the
+        service's own loop.
+        """
+        if os.getpid() != self._process_id:
+            _close_opened_in_child()
+            return
+        self.loop_thread.require_other_thread()
         with _Current.lock:
             if self._closed:
                 return
             self._closed = True
-            atexit.unregister(self.close)
             try:
-                self.loop_thread.run(self._stop())
+                self.loop_thread.run_last(self._stop())
             finally:
-                self.loop_thread.stop()
-                for facade in _FACADES:
-                    facade.unbind()
+                self._let_go()
+
+    async def close_async(self) -> None:
+        """As `close`, for async code: the caller's loop goes on. Cancelling it does not stop the closing."""
+        self.loop_thread.require_other_thread()
+        await asyncio.to_thread(self.close)
+
+    def _let_go(self) -> None:
+        try:
+            self.loop_thread.stop()
+        finally:
+            for facade in _FACADES:
+                facade.unbind()
+            self._database = None
+            if _Current.application is self:
                 _Current.application = None
+                atexit.unregister(_close_at_exit)
 
     async def _stop(self) -> None:
-        grace_seconds = self.settings.worker.graceful_shutdown_seconds
-        if ApplicationService.is_bound():
-            await ApplicationService.stop(grace_seconds=grace_seconds)
-        if NotificationService.is_bound():
-            await NotificationService.stop()
-        if self._database is not None:
-            await self._database.close()
+        async with AsyncExitStack() as stopping:
+            if self._database is not None:
+                stopping.push_async_callback(self._database.close)
+            if NotificationService.is_bound():
+                stopping.push_async_callback(NotificationService.stop)
+            if ApplicationService.is_bound():
+                grace_seconds = self.settings.worker.graceful_shutdown_seconds
+                stopping.push_async_callback(ApplicationService.stop, grace_seconds=grace_seconds)
 
 
 class _Current:
     # Held while an application opens or closes; reentrant since one that cannot open closes itself.
     lock = threading.RLock()
     application: Application | None = None
+    watches_forks = False
+    # Whether an application was opened before a fork in this process's past.
+    is_forked = False
 
 
 def bootstrap(settings: Settings | None = None, *, role: Role = Role.CALLER) -> Application:
@@ -185,20 +235,68 @@ def bootstrap(settings: Settings | None = None, *, role: Role = Role.CALLER) -> 
 
     Creates collections, indexes, search attributes and the schedule, or brings them up to date: safe to run
     again, and any number of processes may do so. A caller leaves a schedule that exists as it is. A second
-    call in one process returns the first one's application, also to another thread.
-    Raises UnavailableError when MongoDB cannot be reached, ConfigurationError when settings cannot be used.
+    call in one process returns the first one's application, also to another thread. What nobody closes is
+    closed when the program ends. A process forked later bootstraps itself when it first calls a service.
+    Nothing of the process is configured: logs go to the logger `notification_service`.
+    Raises UnavailableError when MongoDB cannot be reached, ConfigurationError when settings cannot be used,
+    CannotServeHereError for a worker in a process that was forked after bootstrap.
     """
     with _Current.lock:
         if _Current.application is not None:
             return _Current.application
+        if role is Role.WORKER and _Current.is_forked:
+            raise CannotServeHereError
         settings = settings or ConfigService.load()
         application = Application(settings, role)
         try:
             application.loop_thread.run(application.start())
         except BaseException:
-            application.close()
+            _close_failed(application)
             raise
         _Current.application = application
+        ServiceFacade.open_on_use(None)
         # The SDK's threads must be gone before the interpreter is.
-        atexit.register(application.close)
+        atexit.register(_close_at_exit)
+        if not _Current.watches_forks:
+            os.register_at_fork(after_in_child=_leave_to_parent)
+            _Current.watches_forks = True
         return application
+
+
+async def bootstrap_async(settings: Settings | None = None, *, role: Role = Role.CALLER) -> Application:
+    """As `bootstrap`, for async code: the caller's loop goes on. Cancelling it does not stop the opening."""
+    return await asyncio.to_thread(bootstrap, settings, role=role)
+
+
+def _close_failed(application: Application) -> None:
+    # Why it could not open is what the caller has to hear.
+    try:
+        application.close()
+    except Exception as error:  # noqa: BLE001 - logged by its name
+        get_logger().warning("not closed", action="bootstrap.not_closed", error=type(error).__name__)
+
+
+def _close_at_exit() -> None:
+    if _Current.application is not None:
+        _close_failed(_Current.application)
+        keep_ending_by_interrupt()
+
+
+def _close_opened_in_child() -> None:
+    ServiceFacade.open_on_use(None)
+    if _Current.application is not None:
+        _Current.application.close()
+
+
+def _leave_to_parent() -> None:
+    """In a forked child: the parent's application, its thread and its connections are not this process's."""
+    parent = _Current.application
+    _Current.lock = threading.RLock()
+    _Current.application = None
+    _Current.is_forked = True
+    keep_for_ever([parent, [facade.binding() for facade in _FACADES]])
+    for facade in _FACADES:
+        facade.unbind()
+    if parent is not None:
+        role = Role.OPERATOR if parent.role is Role.OPERATOR else Role.CALLER
+        ServiceFacade.open_on_use(partial(bootstrap, parent.settings, role=role))

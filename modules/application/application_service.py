@@ -27,9 +27,15 @@ class ApplicationService(ServiceFacade[WorkerRuntime]):
         settings: TemporalSettings,
         loop_thread: EventLoopThread,
         search_attributes: Sequence[str],
+        in_forked_process: bool = False,
     ) -> None:
-        """Bind the service to the loop; Temporal is opened when it is first needed."""
-        gateway = TemporalGateway(settings, search_attributes=search_attributes)
+        """Bind the service to the loop; Temporal is opened when it is first needed.
+
+        `in_forked_process`: the SDK's native part may have been used by a parent. Nothing can be served then.
+        """
+        gateway = TemporalGateway(
+            settings, search_attributes=search_attributes, in_forked_process=in_forked_process
+        )
         cls.bind(WorkerRuntime(gateway, settings), loop_thread)
 
     @classmethod

@@ -120,6 +120,38 @@ class ApplicationClosedError(ServiceError):
         super().__init__(code="application_closed", reason="the application in this process was closed")
 
 
+class WouldDeadlockError(ServiceError):
+    """A blocking call was made on the service's own event loop, where it would wait for itself."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            code="would_deadlock", reason="called on the service's own loop; await the async twin"
+        )
+
+
+class ProcessForkedError(ServiceError):
+    """What was opened before a fork was used in the child: its threads and connections are the parent's.
+
+    The services' own methods work there: the first call opens the service anew.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            code="process_forked",
+            reason="this was opened in the parent process; call the services, or bootstrap, in this one",
+        )
+
+
+class CannotServeHereError(ServiceError):
+    """A process that was forked after `bootstrap` was to be a worker; it can only call the services."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            code="cannot_serve_here",
+            reason="a process forked after bootstrap cannot be a worker; start one by its command",
+        )
+
+
 class NotBootstrappedError(ServiceError):
     """A service was called before `bootstrap` had run in this process."""
 

@@ -34,13 +34,22 @@ CLOCK_RESOLUTION_SECONDS = 0.001
 MAX_CONNECTIONS = 200
 
 
+class _UnforkedClient(AsyncMongoClient[Document]):
+    """A client that a forked child leaves as it is: it is the parent's, the child opens its own."""
+
+    def _after_fork(self) -> None:
+        # The driver would drop the connections (4.20, `AsyncMongoClient._after_fork`), under a loop and in
+        # a process that are not theirs.
+        return
+
+
 class MongoDatabase:
     """The service's database: majority writes, aware UTC datetimes, one client for one event loop."""
 
     def __init__(self, settings: MongoSettings) -> None:
         check_options(settings.uri.get_secret_value())
         try:
-            self._client: AsyncMongoClient[Document] = AsyncMongoClient(
+            self._client: AsyncMongoClient[Document] = _UnforkedClient(
                 settings.uri.get_secret_value(),
                 tz_aware=True,
                 retryWrites=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, TypeVar
@@ -22,6 +23,8 @@ class ServiceFacade(Generic[CoreT]):
 
     _core: ClassVar[Any] = None
     _loop_thread: ClassVar[EventLoopThread | None] = None
+    # Of all services; what bootstraps this process when one of them is first called.
+    _open: ClassVar[Callable[[], object] | None] = None
 
     @classmethod
     def bind(cls, core: CoreT, loop_thread: EventLoopThread) -> None:
@@ -34,19 +37,41 @@ class ServiceFacade(Generic[CoreT]):
         cls._core = None
         cls._loop_thread = None
 
+    @staticmethod
+    def open_on_use(open_all: Callable[[], object] | None) -> None:
+        """Have the next call of an unbound service bind all by `open_all`; called by bootstrap only."""
+        ServiceFacade._open = open_all
+
+    @classmethod
+    def binding(cls) -> tuple[Any, EventLoopThread | None]:
+        """What the service is bound to; for bootstrap, in a forked process."""
+        return cls._core, cls._loop_thread
+
     @classmethod
     def is_bound(cls) -> bool:
         return cls._loop_thread is not None
 
     @classmethod
     def require_loop_thread(cls) -> EventLoopThread:
-        """The loop the service runs on; raises NotBootstrappedError before bootstrap."""
-        if cls._loop_thread is None:
+        """The loop the service runs on; raises NotBootstrappedError before bootstrap.
+
+        In a process forked after bootstrap the first call bootstraps it, and raises what that raises.
+        """
+        loop_thread = cls._loop_thread
+        if loop_thread is None:
+            if ServiceFacade._open is None:
+                raise NotBootstrappedError
+            ServiceFacade._open()
+            loop_thread = cls._loop_thread
+        if loop_thread is None:
             raise NotBootstrappedError
-        return cls._loop_thread
+        return loop_thread
 
     @classmethod
     async def _on_core(cls, use: Callable[[CoreT], Awaitable[ResultT]]) -> ResultT:
+        if cls._loop_thread is None and ServiceFacade._open is not None:
+            # Bootstrap blocks, which the caller's loop must not.
+            await asyncio.to_thread(cls.require_loop_thread)
         loop_thread = cls.require_loop_thread()
         core: CoreT = cls._core
         return await loop_thread.call(lambda: use(core))

@@ -15,6 +15,11 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode, TLSConfig
 
 from modules.application.errors import ConfigurationError
+from modules.application.internals.grpc_service_client import (
+    GrpcForkedError,
+    GrpcServiceClient,
+    connect_over_grpc,
+)
 from modules.application.internals.temporal_diagnosis import (
     TemporalUnavailableError,
     connect_failure,
@@ -38,14 +43,22 @@ class TemporalGateway:
     One task connects for everybody: a caller that gives up waiting leaves it to the others.
     """
 
-    def __init__(self, settings: TemporalSettings, *, search_attributes: Sequence[str]) -> None:
+    def __init__(
+        self, settings: TemporalSettings, *, search_attributes: Sequence[str], in_forked_process: bool = False
+    ) -> None:
         self._settings = settings
+        self._in_forked_process = in_forked_process
         self._search_attributes = tuple(search_attributes)
         self._client: Client | None = None
         self._opening: asyncio.Task[Client] | None = None
         self._hooks: list[ConnectedHook] = []
         self._failure: TemporalUnavailableError | None = None
         self._failed_until = 0.0
+
+    @property
+    def can_serve(self) -> bool:
+        """Whether workers can be served by the client: not in a forked process."""
+        return not self._in_forked_process
 
     def on_connected(self, hook: ConnectedHook) -> None:
         """Have `hook` awaited with the client before that is handed out; again only when it failed.
@@ -86,11 +99,13 @@ class TemporalGateway:
         await hook(client)
         self._client = client
 
-    async def stop_connecting(self) -> None:
+    async def stop(self) -> None:
         """End a connecting that is under way; who waits for it gets TemporalUnavailableError."""
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.wait({self._opening})
+        if self._client is not None and isinstance(self._client.service_client, GrpcServiceClient):
+            self._client.service_client.close()
 
     async def _open(self) -> Client:
         try:
@@ -109,14 +124,17 @@ class TemporalGateway:
     async def _connect(self) -> Client:
         settings = self._settings
         seconds = settings.connect_timeout_seconds
+        connect = connect_over_grpc if self._in_forked_process else Client.connect
         try:
             async with asyncio.timeout(seconds):
-                client = await Client.connect(
+                client = await connect(
                     settings.address,
                     namespace=settings.namespace,
                     api_key=settings.api_key.get_secret_value() if settings.api_key else None,
                     tls=_tls(settings.tls),
                 )
+        except GrpcForkedError:
+            raise TemporalUnavailableError("this process's parent was a forked one that used it") from None
         except TimeoutError:
             reason = f"no answer from {settings.address} in {seconds:g} s"
             raise TemporalUnavailableError(reason, field="temporal.address") from None
@@ -155,6 +173,8 @@ class TemporalGateway:
             async with asyncio.timeout(SEARCH_ATTRIBUTE_WAIT_SECONDS):
                 while missing - await self._known_attributes(client):  # noqa: ASYNC110 - the server tells nobody
                     await asyncio.sleep(0.1)
+        except GrpcForkedError:
+            raise TemporalUnavailableError("this process's parent was a forked one that used it") from None
         except TimeoutError:
             raise TemporalUnavailableError("search attributes did not appear") from None
 

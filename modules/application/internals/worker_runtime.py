@@ -112,7 +112,7 @@ class WorkerRuntime:
 
     async def stop(self, grace_seconds: float) -> None:
         """Stop all servers. Temporal's own graceful shutdown is bounded by `grace_seconds` from outside."""
-        await self._gateway.stop_connecting()
+        await self._gateway.stop()
         servers, self._servers = self._servers, []
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_seconds + STOP_MARGIN_SECONDS):
@@ -218,7 +218,7 @@ class WorkerRuntime:
 
     async def _start(self, cls: WorkerClass, params: Any, client: Client) -> WorkflowHandle[Any, Any]:
         try:
-            return await self._start_workflow(client, cls, params, eager=True)
+            return await self._start_workflow(client, cls, params, eager=self._gateway.can_serve)
         except WorkflowAlreadyStartedError:
             return client.get_workflow_handle_for(cls.run, cls.describe(params).workflow_id)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import cast
 
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from modules.application.daemon_executor import DaemonExecutor
 from modules.application.worker import Lane, WorkerPlan
 
 MAX_CACHED_WORKFLOWS = 2_000
@@ -26,6 +29,7 @@ class WorkerServer:
         self._plan = plan
         self._task_queue = task_queue
         self._running: dict[Worker, asyncio.Task[None]] = {}
+        self._executors: list[DaemonExecutor] = []
 
     async def start(self, client: Client) -> None:
         """Begin to serve every lane of the plan, or none: raises what keeps a lane from being served.
@@ -39,13 +43,19 @@ class WorkerServer:
 
     def _worker(self, client: Client, lane: Lane) -> Worker:
         slots = self._plan.slots[lane]
+        workflow_tasks = max(LEAST_WORKFLOW_TASKS, min(slots, MAX_CACHED_WORKFLOWS))
+        # The SDK's own pool refuses work once the main thread has ended: no worker could be stopped then.
+        executor = DaemonExecutor(workflow_tasks, name=f"workflows-{lane.value}")
+        self._executors.append(executor)
         return Worker(
             client,
             task_queue=self._task_queue(lane),
             workflows=list(self._plan.workers),
             activities=list(self._plan.activities),
             max_cached_workflows=MAX_CACHED_WORKFLOWS,
-            max_concurrent_workflow_tasks=max(LEAST_WORKFLOW_TASKS, min(slots, MAX_CACHED_WORKFLOWS)),
+            max_concurrent_workflow_tasks=workflow_tasks,
+            # The SDK asks no more of it than an Executor has (temporalio 1.35, worker/_workflow.py).
+            workflow_task_executor=cast("ThreadPoolExecutor", executor),
             max_concurrent_local_activities=slots,
             max_concurrent_activities=slots,
             no_remote_activities=self._plan.local_only,
@@ -75,6 +85,9 @@ class WorkerServer:
         """Stop polling, wait for what runs, end. Safe to call twice, and again after it was cancelled."""
         await asyncio.gather(*(_shut_down(worker, task) for worker, task in self._running.items()))
         self._running = {}
+        for executor in self._executors:
+            executor.shutdown(wait=False)
+        self._executors = []
 
 
 async def _shut_down(worker: Worker, running: asyncio.Task[None]) -> None:

@@ -140,7 +140,7 @@ async def test_who_waits_is_told_when_connecting_is_ended(temporal_address: str)
     gateway.on_connected(hook)
     waiting = asyncio.create_task(gateway.client())
     await asyncio.wait({waiting}, timeout=0.05)
-    await gateway.stop_connecting()
+    await gateway.stop()
     with pytest.raises(TemporalUnavailableError, match="ended"):
         await asyncio.wait_for(waiting, 10)
 
