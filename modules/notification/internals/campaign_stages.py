@@ -118,8 +118,9 @@ class CampaignStages:
             try:
                 account_ids = await self._pages.account_ids(campaign.id, number)
             except CampaignPageNotFoundError:
-                # Whose accounts nobody knows any more stay uncounted.
-                await self._rows.cancel_page(campaign.id, number)
+                # Those without a row are not known any more, and none of the page is counted.
+                written = await self._rows.accounts_of_page(campaign.id, number)
+                await self._cancelled(campaign, number, written)
                 continue
             page = await self._cancelled(campaign, number, account_ids)
             counts = dict(page.counts)

@@ -166,8 +166,8 @@ def test_a_topic_is_one_request(room: CampaignRoom) -> None:
     assert (entry["target_kind"], entry["target"]) == ("topic", f"{room.push.mark}-news")
 
 
-def test_what_a_lost_worker_held_ends_as_unknown_when_the_campaign_is_cancelled(room: CampaignRoom) -> None:
-    campaign_id = room.send(AccountList(account_ids=["a", "b"]))
+def write_lost(room: CampaignRoom, campaign_id: str, account_id: str) -> None:
+    """A row whose worker was lost while it was sending."""
     claim = {
         "id": "c",
         "owner": "gone",
@@ -177,10 +177,28 @@ def test_what_a_lost_worker_held_ends_as_unknown_when_the_campaign_is_cancelled(
         "dispatched": [],
     }
     transition = {"source": "pending", "target": "processing"}
-    room.write_row(campaign_id, "a", status="processing", last_transition=transition, claim=claim, fence=1)
+    room.write_row(
+        campaign_id, account_id, status="processing", last_transition=transition, claim=claim, fence=1
+    )
+
+
+def test_what_a_lost_worker_held_ends_as_unknown_when_the_campaign_is_cancelled(room: CampaignRoom) -> None:
+    campaign_id = room.send(AccountList(account_ids=["a", "b"]))
+    write_lost(room, campaign_id, "a")
     assert room.cancel_rest(campaign_id) == {"failed:CLAIM_LOST": 1, "cancelled": 1}
     row = row_of(room, campaign_id, "a")
     assert (row["status"], row["lost_claims"], "claim" in row) == ("failed", 1, False)
+
+
+def test_rows_of_a_page_that_was_lost_end_when_the_campaign_is_cancelled(room: CampaignRoom) -> None:
+    campaign_id = room.send(AccountList(account_ids=["a", "b"]))
+    write_lost(room, campaign_id, "a")
+    room.write_row(campaign_id, "b")
+    room.pages.delete_many({})
+    assert room.cancel_rest(campaign_id) == {}
+    lost, pending = (row_of(room, campaign_id, account_id) for account_id in ("a", "b"))
+    assert (lost["status"], lost["error_type"]) == ("failed", "CLAIM_LOST")
+    assert (pending["status"], pending["active"]) == ("pending", False)
 
 
 def test_a_campaign_or_page_that_does_not_exist_is_said(room: CampaignRoom) -> None:

@@ -106,18 +106,13 @@ class CampaignRowRepository:
         )
         await self._patience.repeated(lambda: self._collection.update_many(lost, lost_ending(), hint=_BY_ID))
 
-    async def cancel_page(self, campaign_id: ObjectId, page: int) -> None:
-        """Take the pending rows of a page out of delivery whose accounts are not known any more.
-
-        It reads every pending row there is: for a page that was lost.
-        """
-        pending = {
-            "status": Status.PENDING.value,
-            "active": True,
-            "campaign.id": campaign_id,
-            "campaign.page": page,
-        }
-        await self._patience.repeated(lambda: self._collection.update_many(pending, cancellation()))
+    async def accounts_of_page(self, campaign_id: ObjectId, page: int) -> list[str]:
+        """The accounts with a row written for a page that was lost. It reads every row there is."""
+        wanted = {"campaign.id": campaign_id, "campaign.page": page}
+        rows = await self._patience.repeated(
+            lambda: self._collection.find(wanted, {"account_id": 1}).to_list()
+        )
+        return [row["account_id"] for row in rows]
 
     async def tally(self, campaign_id: ObjectId, page: int, account_ids: Sequence[str]) -> PageOutcome:
         """What became of the page's accounts; those without a row are not counted."""
