@@ -57,6 +57,11 @@ def named(*prefixes: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("path", named(""))
+def test_a_history_does_not_name_the_files_of_the_machine_that_captured_it(path: Path) -> None:
+    assert "stackTrace" not in path.read_text()
+
+
+@pytest.mark.parametrize("path", named(""))
 async def test_history_replays(path: Path) -> None:
     await replayer(*WORKERS).replay_workflow(load(path))
 
