@@ -179,11 +179,10 @@ class PushPayload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Push:
-    """One payload and whom it goes to: 1 to 500 targets. `flow` is whom it shares a rate with fairly."""
+    """One payload and whom it goes to: 1 to 500 targets."""
 
     targets: Sequence[PushTarget]
     payload: PushPayload
-    flow: str = ORDINARY_FLOW
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,27 +7,31 @@ from modules.notification.internals.settlement import CLAIM_LOST_CODE, EXPIRED_C
 from modules.notification.types import Classification, Outcome
 
 
-def _deferral(code: str, reason: str, retry_after_seconds: float) -> Classification:
+def deferral(
+    code: str, reason: str, retry_after_seconds: float, *, unreached: bool = False
+) -> Classification:
+    """The result of a message that this process did not let out; it costs no retry."""
     return Classification(
         outcome=Outcome.THROTTLED,
         code=code,
         reason=reason,
         retry_after_seconds=retry_after_seconds,
         attempted=False,
+        unreached=unreached,
     )
 
 
-CLAIM_LOST = _deferral(CLAIM_LOST_CODE, "the claim ran out before there was room to send", 1.0)
-TOO_LATE = _deferral(EXPIRED_CODE, "expires_at passed before it went out", 0.0)
-STOPPED = _deferral("STOPPED", "what it belongs to was stopped", 0.0)
-RATE_WAIT = _deferral("RATE_WAIT", "the shared rate had no room for it yet", 0.0)
-RATE_UNKNOWN = _deferral("RATE_UNKNOWN", "the shared rate cannot be read now", 1.0)
-UNMARKED = _deferral("UNMARKED", "that it was about to go out could not be recorded", 1.0)
-GONE = _deferral("GONE", "the device left before its message went out", 0.0)
-UNSEEN = _deferral("UNSEEN", "whom it goes to cannot be looked up now", 1.0)
+CLAIM_LOST = deferral(CLAIM_LOST_CODE, "the claim ran out before there was room to send", 1.0)
+TOO_LATE = deferral(EXPIRED_CODE, "expires_at passed before it went out", 0.0)
+STOPPED = deferral("STOPPED", "what it belongs to was stopped", 0.0)
+RATE_WAIT = deferral("RATE_WAIT", "the shared rate had no room for it yet", 0.0)
+RATE_UNKNOWN = deferral("RATE_UNKNOWN", "the shared rate cannot be read now", 1.0)
+UNMARKED = deferral("UNMARKED", "that it was about to go out could not be recorded", 1.0)
+GONE = deferral("GONE", "the device left before its message went out", 0.0)
+UNSEEN = deferral("UNSEEN", "whom it goes to cannot be looked up now", 1.0)
 # What was known of its target is too old to send by: looked at again, and never a result of the row's.
-STALE = _deferral("STALE", "what is known of the target is too old", 0.0)
+STALE = deferral("STALE", "what is known of the target is too old", 0.0)
 
 
 def paused(seconds: float) -> Classification:
-    return _deferral(PAUSED_CODE, PAUSED_REASON, seconds)
+    return deferral(PAUSED_CODE, PAUSED_REASON, seconds)

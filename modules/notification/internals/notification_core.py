@@ -7,7 +7,7 @@ import contextlib
 import os
 import random
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -101,8 +101,9 @@ def assemble(settings: Settings, database: MongoDatabase, run_worker: RunWorker)
     reader = PushNotificationReader(repository, database.clock)
     board = OutcomeBoard()
     rates = RateQuotaRepository(database.database)
-    governor = RateGovernor(rates, database.clock, _limits(settings.rate))
-    lanes = {priority: _lane(settings, priority, governor) for priority in Priority}
+    app_ids = frozenset(settings.fcm.all_apps())
+    governor = RateGovernor(rates, database.clock, _limits(settings.rate), app_ids=app_ids)
+    lanes = {priority: _lane(settings, priority, governor, app_ids) for priority in Priority}
     delivery = PushDelivery(
         writer=writer,
         reader=reader,
@@ -155,7 +156,9 @@ def _limits(settings: RateSettings) -> RateLimits:
     )
 
 
-def _lane(settings: Settings, priority: Priority, governor: RateGovernor) -> DeliveryLane:
+def _lane(
+    settings: Settings, priority: Priority, governor: RateGovernor, app_ids: Collection[str]
+) -> DeliveryLane:
     """Channels of its own: what one lane waits for never holds up the other."""
     delivery, immediate = settings.delivery, priority is Priority.IMMEDIATE
     channels = {
@@ -164,11 +167,7 @@ def _lane(settings: Settings, priority: Priority, governor: RateGovernor) -> Del
     cap_seconds = delivery.immediate_max_backoff_seconds if immediate else delivery.max_backoff_seconds
     return DeliveryLane(
         channels=channels,
-        permits=SendPermits(
-            governor,
-            frozenset(app_id for channel in channels.values() for app_id in channel.app_ids),
-            immediate=immediate,
-        ),
+        permits=SendPermits(governor, app_ids, immediate=immediate),
         fold=Fold(
             Backoff(cap_seconds),
             # Jitter needs no cryptographic randomness.

@@ -12,10 +12,10 @@ from modules.device_token.types import Platform
 from modules.logger.logger_service import get_logger
 from modules.notification.internals.channels.port import PushChannel, SendGuard
 from modules.notification.internals.circuit_breaker import Admission, CircuitBreaker, Refusal
+from modules.notification.internals.deferrals import deferral
 from modules.notification.internals.delivery_metrics import BREAKER_OPENED
 from modules.notification.types import (
     Classification,
-    Outcome,
     Push,
     PushPayload,
     PushTarget,
@@ -159,7 +159,12 @@ class _BreakerGuard:
             return None
         admission = self._gate.admit(target)
         if isinstance(admission, Refusal):
-            return _deferred(admission)
+            return deferral(
+                admission.code,
+                admission.reason,
+                admission.retry_after_seconds,
+                unreached=admission.unreached,
+            )
         self._admitted[message] = target, admission
         return None
 
@@ -172,14 +177,3 @@ class _BreakerGuard:
         """What was let out and never answered, as when the sending was cancelled."""
         for target, admission in self._admitted.values():
             self._gate.give_back(target, admission)
-
-
-def _deferred(refusal: Refusal) -> Classification:
-    return Classification(
-        outcome=Outcome.THROTTLED,
-        code=refusal.code,
-        reason=refusal.reason,
-        retry_after_seconds=refusal.retry_after_seconds,
-        attempted=False,
-        unreached=refusal.unreached,
-    )

@@ -21,9 +21,10 @@ from modules.notification.internals.push_notification_writer import PushNotifica
 from modules.notification.internals.rate_governor import RateGovernor
 from modules.notification.internals.row_outcome import seconds_until, why_not_claimed
 from modules.notification.internals.row_preparation import RowPreparation
-from modules.notification.internals.row_sending import OTHER_VERSION_SECONDS, RowSending
+from modules.notification.internals.row_sending import RowSending
 from modules.notification.internals.send_guard import DeliveryLane, Page, SendingStop, dated
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
+from modules.notification.internals.store.push_notification_repository import LET_GO_SECONDS
 from modules.notification.types import DeliveryReport, Priority, Status
 
 # A row whose delivery could not be prepared is tried again after this.
@@ -56,7 +57,6 @@ class PushDelivery:
             writer=writer, clock=clock, preparation=self._preparation, recorder=self._recorder, lanes=lanes
         )
         self._governor = governor
-        self._app_ids = {app_id for lane in lanes.values() for app_id in lane.app_ids}
         self._board = board
         self._owner = owner
         self._lease_seconds = lease_seconds
@@ -141,15 +141,13 @@ class PushDelivery:
             recorded, sent, let_go = await run_all(
                 self._recorder.record(steps.settled, lease),
                 self._sending.send(steps.rounds, page),
-                self._sending.let_go(
-                    steps.unreadable, lease, seconds=OTHER_VERSION_SECONDS, reason=UNREADABLE
-                ),
+                self._sending.let_go(steps.unreadable, lease, seconds=LET_GO_SECONDS, reason=UNREADABLE),
             )
             return recorded | sent | let_go
 
     async def _look(self, stop: SendingStop | None) -> None:
         """Learn what may stand in the way: pauses that other processes know of, and the wish to stop."""
-        await self._governor.learn_pauses(self._app_ids)
+        await self._governor.learn_pauses()
         if stop is not None:
             await stop.look()
 

@@ -22,6 +22,7 @@ PAUSE_KNOWN_SECONDS = 1.0
 class RateGovernor:
     """This process's share of each credential's rate; belongs to one event loop and is called on it.
 
+    `app_ids` are the apps with credentials.
     Rows ask `acquire` for permits before they are sent; immediate messages ask `paused_seconds`, are sent
     without waiting, and are told to `spend`.
     """
@@ -32,6 +33,7 @@ class RateGovernor:
         clock: DatabaseClock,
         limits: RateLimits,
         *,
+        app_ids: Collection[str],
         monotonic: Callable[[], float] = steady_seconds,
     ) -> None:
         self._open = partial(
@@ -40,6 +42,7 @@ class RateGovernor:
         self._credentials: dict[str, CredentialRate] = {}
         self._repository = repository
         self._clock = clock
+        self._app_ids = app_ids
         self._monotonic = monotonic
         self._learning: asyncio.Task[None] | None = None
         self._learnt_at = -math.inf
@@ -58,23 +61,23 @@ class RateGovernor:
         """Return permits that were not used."""
         self._credential(app_id).give_back(flow, count)
 
-    async def learn_pauses(self, app_ids: Collection[str]) -> None:
-        """Read the pauses of these apps unless that was done within PAUSE_KNOWN_SECONDS.
+    async def learn_pauses(self) -> None:
+        """Read the pauses of the apps unless that was done within PAUSE_KNOWN_SECONDS.
 
         What MongoDB does not answer stays as it was known.
         """
         if self._monotonic() < self._learnt_at + PAUSE_KNOWN_SECONDS:
             return
         if self._learning is None or self._learning.done():
-            self._learning = asyncio.create_task(self._learn(app_ids), name="learn-pauses")
+            self._learning = asyncio.create_task(self._learn(), name="learn-pauses")
         # Shared: one question answers everybody who asks meanwhile, and outlives the one who asked first.
         await asyncio.shield(self._learning)
 
-    async def _learn(self, app_ids: Collection[str]) -> None:
+    async def _learn(self) -> None:
         asked = self._monotonic()
         with suppress(UnavailableError):
             now = await self._clock.now()
-            for app_id, until in (await self._repository.pauses(app_ids, after=now)).items():
+            for app_id, until in (await self._repository.pauses(self._app_ids, after=now)).items():
                 self._credential(app_id).learn_pause((until - now).total_seconds())
             self._learnt_at = asked
 

@@ -16,6 +16,7 @@ from modules.notification.internals.settlement import (
     Settlement,
     conclude,
 )
+from modules.notification.internals.store.push_notification_claims import LET_GO
 from modules.notification.internals.store.push_notification_model import (
     BroadcastModel,
     PushNotificationModel,
@@ -149,7 +150,7 @@ def why_not_claimed(row: RowStanding) -> str:
     if row.status is Status.PROCESSING:
         return "claimed_by_another_worker"
     if row.status is Status.PENDING:
-        return "let_go" if row.was_let_go else "not_due_yet"
+        return LET_GO if row.was_let_go else "not_due_yet"
     return row.error_type or "accepted"
 
 

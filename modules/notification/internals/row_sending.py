@@ -29,7 +29,9 @@ from modules.notification.internals.send_guard import (
     PortionGuard,
     dated,
 )
+from modules.notification.internals.store.push_notification_claims import LET_GO
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
+from modules.notification.internals.store.push_notification_repository import LET_GO_SECONDS
 from modules.notification.internals.target_blame import TargetBlame
 from modules.notification.types import (
     ORDINARY_FLOW,
@@ -46,8 +48,6 @@ from modules.notification.types import (
 # Then what has no permit yet goes back: its claim is not for waiting.
 MOST_WAIT_SECONDS = 60.0
 WAIT_AGAIN_SECONDS = 1.0
-# So long ahead of its time does a row look for a version that knows its provider.
-OTHER_VERSION_SECONDS = 30.0
 _log = get_logger()
 
 
@@ -93,7 +93,7 @@ class RowSending:
             self.let_go(
                 [round_.row for round_ in unknown],
                 page.lease,
-                seconds=OTHER_VERSION_SECONDS,
+                seconds=LET_GO_SECONDS,
                 reason="this version knows no such provider",
             ),
         )
@@ -145,7 +145,7 @@ class RowSending:
         permits = sum(len(targets) for _, targets in portion)
         portion = await self._marked(portion)
         portion = await self._looked_again(portion, page)
-        pushes, portion = _pushes_of(portion, line.flow, await self._clock.now())
+        pushes, portion = _pushes_of(portion, await self._clock.now())
         known_at = min((part.row.known_at for part, _ in portion), default=page.known_at)
         guard = PortionGuard(line, page, known_at, self._clock)
         sent = await line.channel.send_each(pushes, guard=guard)
@@ -286,14 +286,14 @@ class RowSending:
             row_id: DeliveryReport(
                 notification_id=str(row_id),
                 status=Status.PENDING,
-                note="let_go",
+                note=LET_GO,
                 retry_in_seconds=seconds,
             )
             for row_id in ids
         }
 
 
-def _pushes_of(portion: Sequence[Piece], flow: str, now: datetime) -> tuple[list[Push], list[Piece]]:
+def _pushes_of(portion: Sequence[Piece], now: datetime) -> tuple[list[Push], list[Piece]]:
     """What goes out now, and the pieces it is for: a row of which nothing can be made fails by itself."""
     pushes: list[Push] = []
     pieces: list[Piece] = []
@@ -304,7 +304,7 @@ def _pushes_of(portion: Sequence[Piece], flow: str, now: datetime) -> tuple[list
             part.row.fail(error)
             part.targets = []
         else:
-            pushes.append(Push(targets=targets, payload=payload, flow=flow))
+            pushes.append(Push(targets=targets, payload=payload))
             pieces.append((part, targets))
     return pushes, pieces
 

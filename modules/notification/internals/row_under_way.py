@@ -20,7 +20,7 @@ from modules.notification.types import (
     TargetResult,
 )
 
-_WAITS = frozenset({id(RATE_WAIT), id(STOPPED)})
+_WAITS = frozenset({RATE_WAIT, STOPPED})
 
 
 @dataclass(slots=True, eq=False)
@@ -80,7 +80,7 @@ class RowUnderWay:
 
     def may_go_back(self) -> bool:
         """Whether nothing at all came of it, so that it can be given back as it was."""
-        waits = all(id(result.classification) in _WAITS for _, result in self.results)
+        waits = all(result.classification in _WAITS for _, result in self.results)
         return waits and not self.is_marked
 
 

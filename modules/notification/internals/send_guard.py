@@ -43,11 +43,6 @@ class DeliveryLane:
     permits: SendPermits
     fold: Fold
 
-    @property
-    def app_ids(self) -> frozenset[str]:
-        """The apps that some channel has credentials for."""
-        return frozenset(app_id for channel in self.channels.values() for app_id in channel.app_ids)
-
 
 @dataclass(frozen=True, slots=True)
 class Page:

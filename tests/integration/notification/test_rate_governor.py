@@ -91,14 +91,14 @@ def monotonic() -> SteppedClock:
 async def governor(
     store: WatchedStore, database: MongoDatabase, monotonic: SteppedClock
 ) -> AsyncIterator[RateGovernor]:
-    governor = RateGovernor(store, database.clock, LIMITS, monotonic=monotonic)
+    governor = RateGovernor(store, database.clock, LIMITS, app_ids=["default"], monotonic=monotonic)
     yield governor
     await governor.close()
 
 
 @pytest.fixture
 async def other(other_store: WatchedStore, database: MongoDatabase) -> AsyncIterator[RateGovernor]:
-    governor = RateGovernor(other_store, database.clock, LIMITS)
+    governor = RateGovernor(other_store, database.clock, LIMITS, app_ids=["default"])
     yield governor
     await governor.close()
 
@@ -317,7 +317,7 @@ async def test_leftovers_nobody_asks_for_go_back_by_themselves(
 async def test_closing_gives_back_and_writes_what_is_tallied(
     store: WatchedStore, database: MongoDatabase
 ) -> None:
-    governor = RateGovernor(store, database.clock, LIMITS)
+    governor = RateGovernor(store, database.clock, LIMITS, app_ids=["default"])
     await hold_leftovers(governor)
     before = await stored(store)
     governor.pause(APP, 60.0, "QUOTA_EXCEEDED")
@@ -334,7 +334,7 @@ async def test_closing_gives_back_and_writes_what_is_tallied(
 
 
 async def test_closing_ends_while_mongodb_is_away(store: WatchedStore, database: MongoDatabase) -> None:
-    governor = RateGovernor(store, database.clock, LIMITS)
+    governor = RateGovernor(store, database.clock, LIMITS, app_ids=["default"])
     store.down = True
     governor.spend(APP, 10)
     governor.pause(APP, 60.0, "QUOTA_EXCEEDED")
