@@ -10,8 +10,9 @@ import pytest
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import DeviceState
 from modules.local_stack.local_stack_service import LocalStack
+from modules.notification.internals.store.push_notification_model import PushNotificationModel
 from modules.notification.notification_service import NotificationService
-from modules.notification.types import Outcome, OutcomePolicy, Status
+from modules.notification.types import Outcome, OutcomePolicy, SendPushParams, Status
 from modules.preference.preference_service import PreferenceService
 from tests.support.push_service import ACCOUNT, PushService, push_service
 
@@ -323,6 +324,28 @@ def test_one_rows_failure_is_its_own(service: PushService) -> None:
     good_report, bad_report = service.deliver(good, bad)
     assert good_report.status is Status.SENT
     assert (bad_report.status, bad_report.note) == (Status.FAILED, "PAYLOAD_INVALID")
+
+
+def test_an_error_of_our_own_fails_its_row_alone_and_tells_nothing_of_the_content(
+    service: PushService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    service.register()
+    good, bad = service.send(), service.send(title="Another content")
+    params_of = PushNotificationModel.to_params
+
+    def broken(row: PushNotificationModel) -> SendPushParams:
+        params = params_of(row)
+        if str(row.id) == bad:
+            raise LookupError(params.title)
+        return params
+
+    monkeypatch.setattr(PushNotificationModel, "to_params", broken)
+    good_report, bad_report = service.deliver(good, bad)
+    assert good_report.status is Status.SENT
+    assert (bad_report.status, bad_report.note) == (Status.FAILED, "internal_error")
+    row = service.read(bad)
+    assert (row.error_type, row.error_message) == ("internal_error", "delivery failed with LookupError")
+    assert "push.internal_error" in caplog.text and "Another content" not in caplog.text
 
 
 def test_the_collapse_id_is_the_rows_id(service: PushService) -> None:
