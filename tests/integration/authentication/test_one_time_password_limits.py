@@ -125,7 +125,7 @@ def test_a_hundred_at_once_get_what_one_after_the_other_would(
     assert len(outbox.sent) == most
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     ages=st.lists(st.floats(1, 4_000), max_size=8),
     reissue_seconds=st.integers(0, HOUR_SECONDS),

@@ -69,7 +69,7 @@ def test_a_hundred_wrong_answers_at_once_use_the_attempts_and_no_more(
     assert [document["attempts_left"] for document in stored.find()] == [0]
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.booleans(), max_size=20))
 def test_in_any_crowd_one_right_answer_wins_at_most(
     authentication: Authentication, outbox: Outbox, loop_thread: EventLoopThread, crowd: list[bool]

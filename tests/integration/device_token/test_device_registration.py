@@ -108,7 +108,7 @@ async def test_parallel_first_registrations_make_one_device(devices: Devices, st
         assert sorted(device.version for device in seen) == list(range(1, 41))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2)), min_size=2, max_size=30))
 def test_however_accounts_race_an_address_has_one_owner(
     devices: Devices, loop_thread: EventLoopThread, claims: list[tuple[int, int]]

@@ -195,7 +195,7 @@ STEPS = st.lists(
 IN_USE = {DeviceState.ACTIVE}
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
 def test_a_device_goes_only_where_it_may(devices: Devices, steps: list[tuple[str, str, bool]]) -> None:
     run = uuid.uuid4().hex

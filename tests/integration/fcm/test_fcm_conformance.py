@@ -79,7 +79,7 @@ async def send(fcm: FcmSocket, tls: TlsFiles, body: bytes) -> FcmResponse:
     return answer
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(arguments=message_arguments, token=addresses)
 def test_the_same_message_makes_the_same_request(
     arguments: dict[str, Any],

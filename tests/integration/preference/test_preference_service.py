@@ -42,7 +42,7 @@ def test_the_account_default_and_a_category_are_kept_apart(preferences: Preferen
     assert said.categories == {"security": True, "news": True}
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(st.sampled_from([None, "a", "b", "0", "default_allowed"]), st.booleans()), max_size=8)
 )

@@ -338,4 +338,4 @@ class Breaker(RuleBasedStateMachine):
 
 
 TestBreakerStateMachine = Breaker.TestCase
-TestBreakerStateMachine.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestBreakerStateMachine.settings = settings(max_examples=100, stateful_step_count=30)

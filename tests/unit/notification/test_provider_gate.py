@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.device_token.types import Platform
@@ -33,7 +33,6 @@ from tests.unit.notification.scripted_channels import (
 )
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(["one", "two"]), st.sampled_from(Platform)), max_size=20),
     st.lists(st.sampled_from(Outcome), min_size=1, max_size=20),

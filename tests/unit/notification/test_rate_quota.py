@@ -67,7 +67,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(steps=steps, ramp_seconds=st.sampled_from([0.0, 60.0]))
 def test_no_minute_has_more_than_the_open_quota_and_one_burst(
     steps: list[tuple[str, float, str, int]], ramp_seconds: float
@@ -97,7 +97,6 @@ def test_no_minute_has_more_than_the_open_quota_and_one_burst(
         assert sum(window) <= OPEN_PER_SECOND * 61 + ROUNDING
 
 
-@settings(deadline=None)
 @given(spends=st.lists(st.integers(1, 500), min_size=1, max_size=10))
 def test_immediate_messages_beyond_the_reserve_are_taken_from_the_others(spends: list[int]) -> None:
     quiet, busy = Credential(make_quota()), Credential(make_quota())
@@ -130,7 +129,7 @@ def test_pauses_are_never_shortened(pauses: list[float]) -> None:
     assert after(float(credential.state.pause_code.removeprefix("until "))) == after(max(pauses))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     pace=st.tuples(st.integers(1, 9), st.integers(1, 9)),
     wanted=st.tuples(st.integers(100, 10_000), st.integers(100, 10_000)),

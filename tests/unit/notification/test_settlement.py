@@ -117,14 +117,14 @@ def _is_ready(device: DeviceProgress, now: datetime) -> bool:
     return device.not_before is not None and device.not_before <= now
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(rounds())
 def test_a_claimed_row_only_takes_allowed_steps(history: tuple[RowProgress, list[Settlement]]) -> None:
     for settlement in history[1]:
         assert settlement.status in TRANSITIONS[Status.PROCESSING]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(rounds())
 def test_pending_means_a_next_retry_and_an_open_device(history: tuple[RowProgress, list[Settlement]]) -> None:
     for settlement in history[1]:
@@ -133,7 +133,7 @@ def test_pending_means_a_next_retry_and_an_open_device(history: tuple[RowProgres
         assert settlement.next_retry_at == min(waiting, default=None)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(rounds())
 def test_what_was_accepted_stays_accepted_and_is_never_sent_to_again(
     history: tuple[RowProgress, list[Settlement]],
@@ -151,7 +151,7 @@ def test_what_was_accepted_stays_accepted_and_is_never_sent_to_again(
         accepted = now_accepted
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(rounds())
 def test_no_row_waits_past_its_expiry(history: tuple[RowProgress, list[Settlement]]) -> None:
     start, settlements = history
@@ -160,7 +160,7 @@ def test_no_row_waits_past_its_expiry(history: tuple[RowProgress, list[Settlemen
             assert settlement.next_retry_at < start.expires_at
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(rounds())
 def test_retries_are_bounded(history: tuple[RowProgress, list[Settlement]]) -> None:
     start, settlements = history
@@ -170,7 +170,7 @@ def test_retries_are_bounded(history: tuple[RowProgress, list[Settlement]]) -> N
         assert counts[-1] <= start.max_retries + 1
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(rounds())
 def test_sent_means_accepted_by_one(history: tuple[RowProgress, list[Settlement]]) -> None:
     for settlement in history[1]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.access_tokens import AccessTokens
@@ -43,7 +43,6 @@ def test_a_token_of_another_simulator_is_refused(tmp_path: Path) -> None:
     assert AccessTokens(tmp_path / "b").project_of(token, now=1) is None
 
 
-@settings(deadline=None)
 @given(st.text() | st.text().map("ya29.sim-".__add__), st.integers(0, 200), st.characters())
 def test_nothing_but_what_was_issued_is_taken(invented: str, place: int, letter: str) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.audit_log import AuditEntry, AuditLog
@@ -66,7 +66,6 @@ def test_pages_follow_each_other(tmp_path: Path) -> None:
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(texts, st.none() | texts, st.booleans()), max_size=8), st.integers(0, 9))
 def test_what_is_read_is_what_was_written_in_this_run_and_the_next(
     contents: list[tuple[str, str | None, bool]], since: int

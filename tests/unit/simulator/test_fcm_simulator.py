@@ -247,7 +247,7 @@ targets = st.sampled_from(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(sends=st.lists(st.tuples(targets, st.booleans()), max_size=12))
 def test_every_request_is_either_in_the_audit_or_refused(
     service_account_folder: Path, sends: list[tuple[str, bool]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.exchange import Effect
@@ -94,7 +94,6 @@ def test_an_instruction_cannot_have_two_answers() -> None:
         Instruction(error_code="INTERNAL", http_status=500)
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(sorted(FCM_ERRORS)),
     st.none() | st.integers(0, 999_999),
@@ -113,7 +112,6 @@ def test_what_is_written_is_read_back(
     assert read_target(written).instruction == expected
 
 
-@settings(deadline=None)
 @given(st.text(st.sampled_from("sim-ok*+=:12AINTERNALproject"), max_size=40))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:

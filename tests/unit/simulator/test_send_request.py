@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from firebase_admin import messaging
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.message_schema import TARGET_KINDS
@@ -293,7 +293,6 @@ def test_the_limit_is_exact(kind: str, limit: int, letter: str) -> None:
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 
-@settings(deadline=None)
 @given(st.dictionaries(texts, texts, max_size=5), st.sampled_from(TARGET_KINDS), st.text("abc", min_size=1))
 def test_the_size_is_that_of_what_is_sent_without_its_target(
     data: dict[str, str], kind: str, target: str
@@ -316,7 +315,6 @@ known_names = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(
     st.binary() | st.dictionaries(known_names, json_values).map(lambda m: json.dumps({"message": m}).encode())
 )

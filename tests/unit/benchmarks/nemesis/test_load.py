@@ -14,7 +14,7 @@ SEEDS = st.text("abc/0123456789", min_size=1, max_size=12)
 MANY = 200
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(SEEDS, st.booleans())
 def test_a_seed_gives_the_same_load_again(seed: str, immediate: bool) -> None:
     def drawn() -> tuple[list[object], ...]:
@@ -27,7 +27,7 @@ def test_a_seed_gives_the_same_load_again(seed: str, immediate: bool) -> None:
     assert drawn() == drawn()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(SEEDS)
 def test_sends_are_of_every_sort(seed: str) -> None:
     drawn = list(islice(sends(seed, immediate=False), MANY))
@@ -39,7 +39,7 @@ def test_sends_are_of_every_sort(seed: str) -> None:
     assert len({each.cancel_after_seconds is None for each in drawn}) == 2
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(SEEDS)
 def test_a_campaign_is_resumed_as_often_as_it_is_paused_and_cancelled_last(seed: str) -> None:
     drawn = list(islice(campaigns(seed), MANY))
@@ -51,7 +51,7 @@ def test_a_campaign_is_resumed_as_often_as_it_is_paused_and_cancelled_last(seed:
     assert {What.PAUSE, What.CANCEL} <= {command.what for each in drawn for command in each.commands}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(SEEDS)
 def test_a_device_that_left_comes_back(seed: str) -> None:
     [device] = devices()[:1]

@@ -12,7 +12,7 @@ from benchmarks.nemesis.schedule import PROVIDER_FAULTS, FaultKind, make_schedul
 seeds = st.integers(0, 10**6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seeds, st.floats(10, 4_000), st.booleans())
 def test_a_seed_gives_the_same_faults_again(seed: int, seconds: float, beside: bool) -> None:
     schedule = make_schedule(seed, seconds=seconds, beside=beside)
@@ -21,7 +21,7 @@ def test_a_seed_gives_the_same_faults_again(seed: int, seconds: float, beside: b
     assert all(fault.at > 0 and fault.at + fault.seconds <= seconds for fault in schedule)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seeds)
 def test_no_target_has_two_faults_at_once(seed: int) -> None:
     ends: dict[str, float] = defaultdict(float)
@@ -30,7 +30,7 @@ def test_no_target_has_two_faults_at_once(seed: int) -> None:
         ends[fault.target] = fault.at + fault.seconds
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seeds)
 def test_an_hour_has_every_kind_of_fault(seed: int) -> None:
     schedule = make_schedule(seed, seconds=3_600)
@@ -39,7 +39,7 @@ def test_an_hour_has_every_kind_of_fault(seed: int) -> None:
     assert len(answers) > len(PROVIDER_FAULTS)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seeds)
 def test_an_earlier_commit_serves_only_where_it_is_asked_for(seed: int) -> None:
     assert not any(fault.options.get("earlier") for fault in make_schedule(seed, seconds=3_600))
