@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-# kill_nine is no measurement of speed and takes long: it runs when it is named.
+# These are no measurements of speed and take long: each runs when it is named.
 BENCHMARKS = (
     "immediate",
     "individual",
@@ -19,7 +19,7 @@ BENCHMARKS = (
     "growth",
     "fcm_clients",
 )
-NAMED_ONLY = ("kill_nine", "kill_campaign")
+NAMED_ONLY = ("kill_nine", "kill_campaign", "nemesis")
 
 
 def main(arguments: list[str]) -> int:

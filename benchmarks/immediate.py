@@ -71,7 +71,7 @@ def provider_call(application: Application, open_resources: ExitStack) -> Call:
     loop_thread = application.loop_thread
     app = loop_thread.run(opened())
     open_resources.callback(lambda: loop_thread.run(app.close()))
-    loop_thread.run(app.access())
+    loop_thread.run(app.ensure_access())
 
     def call() -> None:
         answer = loop_thread.run(app.post(BODY))

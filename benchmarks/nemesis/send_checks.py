@@ -25,7 +25,7 @@ _COMMANDS = (What.PAUSE, What.RESUME, What.CANCEL)
 def check_sends(records: Records, moments: Moments) -> Iterator[Breach]:
     """One pass over everything that was accepted."""
     rows = {str(row["_id"]): row for row in records.rows}
-    silences = _silences(records.calls)
+    commands = _commands_of(records.calls)
     cancelled_rows = {
         call.subject: call for call in records.calls if call.what is What.CANCEL_ROW and call.succeeded
     }
@@ -39,7 +39,7 @@ def check_sends(records: Records, moments: Moments) -> Iterator[Breach]:
         yield from _check_device(entry, row, stays, moments)
         yield from _check_cancelled_row(entry, row, cancelled_rows, moments)
         if row.get("campaign"):
-            yield from _check_campaign(entry, row, silences.get(str(row["campaign"]["id"]), []), moments)
+            yield from _check_campaign(entry, row, commands.get(str(row["campaign"]["id"]), []), moments)
     yield from _check_repeats(records, rows)
 
 
@@ -114,7 +114,7 @@ def _check_cancelled_row(
         yield Breach(kind=Kind.AFTER_CANCEL, what=what, row_id=str(row["_id"]), call_ids=(call.id,))
 
 
-def _silences(calls: Sequence[Call]) -> dict[str, list[Call]]:
+def _commands_of(calls: Sequence[Call]) -> dict[str, list[Call]]:
     """The commands of each campaign in their order."""
     commands: dict[str, list[Call]] = defaultdict(list)
     for call in calls:

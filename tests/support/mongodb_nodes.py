@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from typing import Any
 
 from pymongo import MongoClient
@@ -54,11 +55,8 @@ class MongodbNodes:
         name = self.wait_for_primary()
         command: dict[str, Any] = {"replSetStepDown": seconds, "force": force}
         command["secondaryCatchUpPeriodSecs"] = 0 if force else min(seconds - 1, CATCH_UP_SECONDS)
-        with self._direct(name) as client:
-            try:
-                client.admin.command(command)
-            except AutoReconnect:
-                return name
+        with self._direct(name) as client, suppress(AutoReconnect):
+            client.admin.command(command)
         return name
 
     def pause(self, name: str) -> None:

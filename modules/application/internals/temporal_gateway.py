@@ -173,8 +173,6 @@ class TemporalGateway:
             async with asyncio.timeout(SEARCH_ATTRIBUTE_WAIT_SECONDS):
                 while missing - await self._known_attributes(client):  # noqa: ASYNC110 - the server tells nobody
                     await asyncio.sleep(0.1)
-        except GrpcForkedError:
-            raise TemporalUnavailableError("this process's parent was a forked one that used it") from None
         except TimeoutError:
             raise TemporalUnavailableError("search attributes did not appear") from None
 

@@ -40,7 +40,7 @@ class FCMBatch:
 
     async def send(self, app: FcmApp) -> None:
         try:
-            await app.access()
+            await app.ensure_access()
         except ServiceError as error:
             self._fail_all(app, error)
             return

@@ -93,7 +93,7 @@ class FCMService:
 
         Raises ProviderConfigurationError, ProviderRefusedError or ProviderUnavailableError, in one line each.
         """
-        await self._app(app_id).access()
+        await self._app(app_id).ensure_access()
 
     async def warm_up(self) -> None:
         """See PushChannel: the credentials of every app, at start."""
@@ -104,7 +104,7 @@ class FCMService:
         app = self._app(app_id)
         probe = messaging.Message(notification=messaging.Notification(title="check"), fid=ANY_TARGET)
         body = EncodedMessage(probe, validate_only=True).body_for(BroadcastKind.TOPIC, CHECK_TOPIC)
-        await app.access()
+        await app.ensure_access()
         answer = await app.post(body)
         if accepted_message_id(answer) is not None:
             return
@@ -154,7 +154,7 @@ class FCMService:
 
 async def _warm_up(app: FcmApp) -> None:
     try:
-        await app.access()
+        await app.ensure_access()
     except ServiceError as error:
         app.report(error)
 

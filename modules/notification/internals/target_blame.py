@@ -1,4 +1,4 @@
-"""Says whose fault it is when a message is refused as invalid, from what others answered to it; pure."""
+"""Says whose fault it is when a message is refused as invalid, from what others answered to it lately."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
@@ -14,6 +13,7 @@ from pymongo.read_concern import ReadConcern
 
 from modules.application.records import read_record, readable_records
 from modules.application.repository import Document, Repository, confirm_majority, insert_once
+from modules.application.steady_clock import steady_seconds
 from modules.notification.audience_types import CampaignState
 from modules.notification.campaign_types import ENDED_STATES, FINAL_STATES, PAUSED_STATES
 from modules.notification.errors import CampaignNotFoundError
@@ -130,9 +130,9 @@ class CampaignRepository(Repository):
 
     async def get_latest(self, campaign_id: ObjectId) -> CampaignModel:
         """As `get`; an answer that took long is asked for again, with all that was confirmed meanwhile."""
-        asked = time.monotonic()
+        asked = steady_seconds()
         campaign = await self.get(campaign_id)
-        if time.monotonic() - asked < SLOW_ANSWER_SECONDS:
+        if steady_seconds() - asked < SLOW_ANSWER_SECONDS:
             return campaign
         document = await self._patience.repeated(lambda: self._latest.find_one({"_id": campaign_id}))
         if document is None:

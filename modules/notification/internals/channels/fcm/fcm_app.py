@@ -48,25 +48,24 @@ class FcmApp:
         self._left: list[FcmTransport] = []
         self._reported: ServiceError | None = None
 
-    async def access(self) -> Access:
-        """What sending needs; raises a ServiceError that says what an operator has to mend.
+    async def ensure_access(self) -> None:
+        """Have what sending needs; raises a ServiceError that says what an operator has to mend.
 
         ProviderConfigurationError and ProviderRefusedError stay; ProviderUnavailableError may pass.
         """
         try:
             self._opened()
-            access = await self._tokens.access()
+            await self._tokens.access()
         except ServiceError:
             CREDENTIAL_USABLE.labels(app_id=self._app_id).set(0)
             raise
         CREDENTIAL_USABLE.labels(app_id=self._app_id).set(1)
         self._tell_of_recovery()
-        return access
 
     async def post(self, body: bytes, may_send: Callable[[], bool] = lambda: True) -> FcmAnswer:
         """Send one body. A refused access token is replaced once, as FCM did not read the message then.
 
-        `may_send` is asked right before. Raises as `access` does, when a token cannot be had.
+        `may_send` is asked right before. Raises as `ensure_access` does, when a token cannot be had.
         """
         answer, used = await self._post(body, may_send)
         if used is None or not refuses_access_token(answer):
