@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Protocol
@@ -142,7 +143,9 @@ class CampaignAcceptance:
                 raise CampaignUnconfirmedError(str(campaign.id)) from error
             raise
         if is_new:
-            await self._pages.keep(campaign.id)
+            # What MongoDB does not take now, the run's first step says again.
+            with suppress(UnavailableError):
+                await self._pages.keep(campaign.id)
             return campaign
         await self._pages.delete(campaign.id)
         winner = await self._campaigns.find_by_key(campaign.campaign_key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Iterable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import aclosing
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from bson import ObjectId
 
 from modules.account.account_service import AccountService
 from modules.account.types import account_id_problems
+from modules.application.daemon_executor import DaemonExecutor
 from modules.application.errors import InvalidInputError
 from modules.application.mongo_database import DatabaseClock
 from modules.device_token.device_token_service import DeviceTokenService
@@ -48,9 +49,9 @@ class CampaignAudience:
     def __init__(self, pages: CampaignPageRepository, clock: DatabaseClock) -> None:
         self._pages = pages
         self._clock = clock
-        # Lists that are slow must not keep asyncio's few threads from what sending needs. The threads end
+        # Lists that are slow must not keep the loop's few threads from what sending needs. The threads end
         # with this object.
-        self._readers = ThreadPoolExecutor(MAX_LISTS_AT_ONCE, thread_name_prefix="audience-reader")
+        self._readers = DaemonExecutor(MAX_LISTS_AT_ONCE, name="audience-reader")
 
     async def store_list(self, campaign_id: ObjectId, account_ids: Iterable[str]) -> ReadList:
         """Store the ids as pages of a campaign that is not recorded yet: `keep` them once it is.

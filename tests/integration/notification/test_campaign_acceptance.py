@@ -26,6 +26,7 @@ from modules.notification.audience_types import (
 )
 from modules.notification.campaign_service import CampaignService
 from modules.notification.errors import CampaignDeferredError, CampaignKeyConflictError
+from modules.notification.internals.store.campaign_page_repository import CampaignPageRepository
 from modules.notification.notification_service import NotificationService
 from tests.support.campaigns import CampaignRoom, campaign_room
 from tests.support.push_service import make_params
@@ -61,6 +62,20 @@ def test_a_list_is_stored_by_pages_in_its_order(room: CampaignRoom) -> None:
 
 def test_pages_of_a_campaign_are_not_left_to_retention(room: CampaignRoom) -> None:
     room.send(AccountList(account_ids=MANY))
+    assert room.pages.count_documents({"finished_at": {"$exists": True}}) == 0
+
+
+def test_a_campaign_that_is_recorded_has_its_id_though_its_pages_cannot_be_kept_now(
+    room: CampaignRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(_: CampaignPageRepository, __: ObjectId) -> None:
+        raise UnavailableError(code="database_unavailable", reason="MongoDB did not answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CampaignPageRepository, "keep", away)
+        campaign_id = room.send(AccountList(account_ids=["a", "b"]))
+    assert [params.campaign_id for params in room.runs.started] == [campaign_id]
+    room.collect(campaign_id)
     assert room.pages.count_documents({"finished_at": {"$exists": True}}) == 0
 
 

@@ -27,10 +27,14 @@ class SlowLists:
 
     def __init__(self) -> None:
         self.threads: set[str] = set()
+        self.keep_a_program: set[str] = set()
         self.go_on = threading.Event()
 
     def names(self) -> Iterator[str]:
-        self.threads.add(threading.current_thread().name)
+        thread = threading.current_thread()
+        self.threads.add(thread.name)
+        if not thread.daemon:
+            self.keep_a_program.add(thread.name)
         assert self.go_on.wait(WAIT_SECONDS)
         yield "anna"
 
@@ -48,6 +52,7 @@ async def test_slow_lists_leave_asyncios_own_threads_alone() -> None:
         lists.go_on.set()
     assert len(set(await asyncio.gather(*reading))) == 1
     assert len(lists.threads) <= campaign_audience.MAX_LISTS_AT_ONCE
+    assert lists.keep_a_program == set()
 
 
 async def test_the_readers_end_with_what_they_read_for() -> None:
