@@ -120,6 +120,7 @@ async def test_a_command_that_comes_during_a_look_is_newer_than_what_is_found(ru
         await runs.runtime.signal(CampaignWorker, params, "look")
         async with campaign.news:
             await campaign.news.wait_for(lambda: campaign.looks == 1)
+        campaign.wish = "running"
         resumed = asyncio.create_task(runs.runtime.update(CampaignWorker, params, "resume", None))
         while (await runs.runtime.query(CampaignWorker, params, "progress")).state != "running":
             await asyncio.sleep(0.05)
@@ -127,6 +128,27 @@ async def test_a_command_that_comes_during_a_look_is_newer_than_what_is_found(ru
         await resumed
         assert await handle.result() == {"sent": 10}
     assert "paused" not in campaign.states[1:]
+
+
+async def test_a_look_that_a_command_overtakes_is_made_again(runs: WorkflowRuns) -> None:
+    campaign, params = ScriptedCampaign(accounts=10, paused=True), make_campaign()
+    async with runs.serving(*campaign.all(), lane=Lane.BULK):
+        handle = await runs.start(CampaignWorker, params)
+        await campaign.recorded("paused")
+        campaign.look_gate.clear()
+        campaign.recorded_rate = 50.0
+        await runs.runtime.signal(CampaignWorker, params, "look")
+        async with campaign.news:
+            await campaign.news.wait_for(lambda: campaign.looks == 1)
+        campaign.wish = "running"
+        resumed = asyncio.create_task(runs.runtime.update(CampaignWorker, params, "resume", None))
+        while (await runs.runtime.query(CampaignWorker, params, "progress")).state != "running":
+            await asyncio.sleep(0.05)
+        campaign.look_gate.set()
+        await resumed
+        assert await handle.result() == {"sent": 10}
+    assert campaign.looks == 2
+    assert campaign.slices[-1].rate_per_second == 50.0
 
 
 async def test_a_rate_that_a_run_was_not_told_is_found_by_its_look(runs: WorkflowRuns) -> None:

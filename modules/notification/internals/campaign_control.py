@@ -118,7 +118,10 @@ class CampaignControl:
         except CampaignFinishedError:
             await self._campaigns.store_rate(before.id, before.rate_per_second)
             raise
-        await self._campaigns.rate_is_told(before.id, rate_per_second)
+        campaign = await self._campaigns.rate_is_told(before.id, rate_per_second)
+        if campaign.rate_untold:
+            # Another one was stored meanwhile, and the run may have heard of that one first.
+            await self._remind(campaign_id)
         return await self._book.get(campaign_id)
 
     async def _wished(self, campaign_id: str, kind: CampaignState) -> CampaignModel:
@@ -140,11 +143,15 @@ class CampaignControl:
             campaign = _still_open(await self._campaigns.get(campaign.id))
             if error.code == _RUN_ENDED:
                 raise CampaignFinishedError("being ended") from error
-            # What no worker has taken by then, Temporal forgets; this it keeps. Else, the scan tells it.
-            with suppress(ServiceError):
-                await self._runs.tell(campaign_id=campaign_id)
+            # What no worker has taken by then, Temporal forgets; this it keeps.
+            await self._remind(campaign_id)
             raise CampaignCommandDeferredError(campaign_id, error.reason) from error
         return await self._book.get(campaign_id)
+
+    async def _remind(self, campaign_id: str) -> None:
+        """Have the run read its record; where it does not hear of it now, the scan tells it."""
+        with suppress(ServiceError):
+            await self._runs.tell(campaign_id=campaign_id)
 
     async def _updated(self, campaign_id: str, update: str, argument: float | None) -> None:
         try:

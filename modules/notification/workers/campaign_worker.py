@@ -52,6 +52,7 @@ with workflow.unsafe.imports_passed_through():
 # The slices under way when this is reached, and updates meanwhile, add less than a hundred.
 EVENTS_PER_RUN = 1_500
 DETAILS_SECONDS = 5.0
+LOOK_AGAIN_PATCH = "look-again-after-a-command"
 
 
 @workflow.defn(name="CampaignWorker")
@@ -288,6 +289,8 @@ class CampaignWorker:
         will: RecordedWill = await execute(LOOK_ACTIVITY, self._campaign, RecordedWill)
         if commands == self._commands:
             self._obey(will)
+        elif workflow.patched(LOOK_AGAIN_PATCH):
+            self._look_is_due = True
 
     def _obey(self, will: RecordedWill) -> None:
         if will.rate_per_second != self._course.rate_per_second:

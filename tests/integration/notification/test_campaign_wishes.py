@@ -132,6 +132,17 @@ class TestCommands:
         assert document is not None
         assert "rate_untold" not in document
 
+    def test_a_rate_that_the_run_hears_before_an_older_one_is_told_again(self, room: CampaignRoom) -> None:
+        campaign_id = room.send(rate_per_second=5)
+        newer = {"$set": {"rate_per_second": 9.0}, "$unset": {"rate_untold": ""}}
+        room.runs.on_told = lambda: room.campaigns.update_one({}, newer)
+        CampaignService.set_campaign_rate(campaign_id=campaign_id, rate_per_second=7)
+        assert room.runs.looks == [campaign_id]
+        room.runs.states[campaign_id] = RunState(run_id="r", is_open=True, has_failed=False)
+        scan(room, campaign_id)
+        assert room.runs.looks == [campaign_id] * 2, "until a look has found it"
+        assert look(room, campaign_id).rate_per_second == 9
+
     def test_a_cancel_is_not_taken_back_and_can_be_repeated(self, room: CampaignRoom) -> None:
         campaign_id = room.send()
         command_without_a_worker(room, campaign_id, "cancelled")

@@ -223,11 +223,11 @@ class CampaignRepository(Repository):
         change = {"rate_per_second": rate, "rate_untold": True, "updated_at": "$$NOW"}
         return await self._change({"_id": campaign_id, "state": {"$in": _OPEN}}, change)
 
-    async def rate_is_told(self, campaign_id: ObjectId, rate_per_second: float | None) -> None:
-        """The run knows this rate; where it has become another one meanwhile, that is to be told still."""
-        known = {"_id": campaign_id, "rate_per_second": rate_per_second}
-        told = {"$unset": {"rate_untold": ""}}
-        await self._patience.repeated(lambda: self._collection.update_one(known, told))
+    async def rate_is_told(self, campaign_id: ObjectId, rate_per_second: float | None) -> CampaignModel:
+        """The run was told this rate; where it has become another one, that is to be told still."""
+        is_so = {"$eq": [{"$ifNull": ["$rate_per_second", None]}, rate_per_second]}
+        change = {"rate_untold": {"$cond": [is_so, "$$REMOVE", True]}}
+        return await self._change({"_id": campaign_id}, change)
 
     async def store_plan(self, campaign_id: ObjectId, plan: PlanModel) -> CampaignModel:
         """End a dry run with its plan, unless it is finished; returns the campaign as it is then."""
