@@ -17,7 +17,6 @@ from pymongo.errors import (
     OperationFailure,
     PyMongoError,
     ServerSelectionTimeoutError,
-    WaitQueueTimeoutError,
     WriteConcernError,
     WriteError,
 )
@@ -117,7 +116,8 @@ def service_error(error: Exception) -> errors.ServiceError:
     """
     match error:
         case ConnectionFailure():
-            nothing_done = (ServerSelectionTimeoutError, WaitQueueTimeoutError, NotPrimaryError)
+            # Not one that found no connection: the driver raises that also where it repeats what was lost.
+            nothing_done = (ServerSelectionTimeoutError, NotPrimaryError)
             return _unavailable(error, may_have_happened=not isinstance(error, nothing_done))
         case ConfigurationError():
             return errors.ConfigurationError(
@@ -166,7 +166,9 @@ def _sorted(error: OperationFailure) -> tuple[Sort, int | None]:
 
 
 def _sorted_bulk(error: BulkWriteError) -> tuple[Sort, int | None]:
-    found = dict(_sorts_in(error.details or {}))
+    problems = list(_sorts_in(error.details or {}))
+    # A repeated insert meets what landed before: what else is wrong decides.
+    found = dict([each for each in problems if each[1] != DUPLICATE_KEY] or problems)
     for sort in (Sort.CREDENTIALS, Sort.SETTING, Sort.REFUSED, Sort.UNKNOWN, Sort.PASSING):
         if sort in found:
             return sort, found[sort]

@@ -23,12 +23,13 @@ from pymongo.errors import (
 )
 
 from modules.application.errors import ConfigurationError, StoreError, UnavailableError
-from modules.application.mongo_errors import CODES, Sort, service_error
+from modules.application.mongo_errors import CODES, DUPLICATE_KEY, Sort, service_error
 from modules.application.repository import database_errors
 
 SECRET = "the-secret-value"
 PASSING = [code for code, known in CODES.items() if known.sort is Sort.PASSING]
-REFUSED = [code for code, known in CODES.items() if known.sort is Sort.REFUSED]
+# A duplicate beside something else is judged by that.
+REFUSED = [code for code, known in CODES.items() if known.sort is Sort.REFUSED and code != DUPLICATE_KEY]
 
 
 def bulk(*codes: int, unconfirmed: int | None = None) -> BulkWriteError:
@@ -87,7 +88,17 @@ def test_what_passes_is_to_be_tried_again_however_it_comes_and_without_a_label(
     """A step-down reaches an update of many as a WriteError 189 that has no label."""
     assert isinstance(service_error(make("failed", code)), UnavailableError)
     assert isinstance(service_error(bulk(code)), UnavailableError)
-    assert isinstance(service_error(bulk(11000, unconfirmed=code)), StoreError)
+    assert isinstance(service_error(bulk(121, unconfirmed=code)), StoreError)
+
+
+@pytest.mark.parametrize("code", PASSING)
+def test_an_insert_that_meets_what_landed_before_is_judged_by_what_else_is_wrong(code: int) -> None:
+    assert isinstance(service_error(bulk(11000, code, 11000)), UnavailableError)
+    assert isinstance(service_error(bulk(11000, unconfirmed=code)), UnavailableError)
+    told = service_error(bulk(11000, code, 121))
+    assert isinstance(told, StoreError) and told.server_code == 121
+    told = service_error(bulk(11000, 11000))
+    assert isinstance(told, StoreError) and told.server_code == 11000
 
 
 @pytest.mark.parametrize("code", REFUSED)
@@ -114,7 +125,8 @@ def test_a_document_that_the_driver_finds_too_large_is_refused_for_good() -> Non
     ("error", "may_have_happened"),
     [
         (ServerSelectionTimeoutError("no primary"), False),
-        (WaitQueueTimeoutError("no connection"), False),
+        # Also when it was the repetition of a write whose answer was lost.
+        (WaitQueueTimeoutError("no connection"), True),
         (NotPrimaryError("stepped down", {"code": 189}), False),
         (OperationFailure("interrupted", 11602), False),
         (AutoReconnect("connection closed"), True),
