@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,8 +11,10 @@ from pymongo.collection import Collection
 
 from modules.application.event_loop_thread import EventLoopThread
 from modules.application.mongo_database import MongoDatabase
+from modules.application.transactions import in_transaction
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.errors import DeviceNotFoundError, TooManyDevicesError
+from modules.device_token.internals.store import device_repository
 from modules.device_token.types import Device, DeviceState, Platform, TargetKind
 from tests.integration.device_token.device_documents import make_device
 from tests.integration.device_token.retirement import quarantine
@@ -54,6 +56,22 @@ def test_a_device_beyond_the_limit_is_refused_and_nothing_written(few: Devices, 
     assert "one-more" not in str(refused.value)
     assert list(stored.find()) == before
     register(few, "one-more", account_id="acc-2")
+
+
+def test_a_reinstatement_that_landed_unconfirmed_is_not_refused_for_itself(
+    few: Devices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = register(few, "address-0")
+    quarantine(few, device_id=device.id, version=device.version, code="SENDER_ID_MISMATCH")
+    for number in range(1, LIMIT):
+        register(few, f"address-{number}")
+
+    async def unconfirmed(database: Any, work: Callable[..., Awaitable[Any]]) -> Any:
+        await in_transaction(database, work)
+        return await in_transaction(database, work)
+
+    monkeypatch.setattr(device_repository, "in_transaction", unconfirmed)
+    assert few.reinstate_device(device_id=device.id).state is DeviceState.ACTIVE
 
 
 def test_a_device_that_is_known_or_moves_within_its_installation_is_not_refused(few: Devices) -> None:

@@ -181,7 +181,7 @@ class DeviceRepository(Repository):
         """Raise TooManyDevicesError when the account has `most` active devices besides those `replaced`."""
         active = {"account_id": account_id, "state": DeviceState.ACTIVE.value}
         # Index keys alone answer the first question; nearly everybody is through with it.
-        for wanted in (active, {**active, "$nor": list(replaced)} if replaced else active):
+        for wanted in (active, {**active, "$nor": list(replaced)}):
             found = await self._collection.count_documents(
                 wanted, limit=most, hint=_BY_ACCOUNT, session=session
             )
@@ -256,7 +256,9 @@ class DeviceRepository(Repository):
 
     async def _reinstated(self, device: Device, most: int, session: AsyncClientSession) -> Document | None:
         await self._locks.take([("account", device.account_id)], session)
-        await self._refuse_beyond(most, device.account_id, [], session)
+        # After a commit that was not confirmed the device counts itself.
+        itself = {"_id": ObjectId(device.id)}
+        await self._refuse_beyond(most, device.account_id, [itself], session)
         return await self._collection.find_one_and_update(
             {"_id": ObjectId(device.id), "version": device.version},
             state_update(DeviceState.ACTIVE, None),
