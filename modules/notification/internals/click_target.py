@@ -22,6 +22,7 @@ _REFUSED_SCHEMES: Final = frozenset(
         *("javascript", "resource", "vbscript", "view-source", "ws", "wss"),
     }
 )
+_OPAQUE_SCHEME = re.compile(r"[\x00-\x20]*([a-z][a-z0-9+.-]*):")
 _RULE = (
     "must be a path that begins with one /, an https address with a host, or an address of the app's own "
     f"scheme like shop://orders/7, without spaces, of at most {MAX_URL_LENGTH} characters"
@@ -44,6 +45,7 @@ def is_openable(text: str) -> bool:
 def check_click_action(value: object, data: dict[str, str], problems: ProblemList) -> str | None:
     """The address, or None with what is wrong with it noted; `data` is the caller's own."""
     if value is None:
+        _check_own_key(data, problems)
         return None
     text = problems.text(value, "click_action")
     if text is None:
@@ -55,6 +57,15 @@ def check_click_action(value: object, data: dict[str, str], problems: ProblemLis
         reason = "click_action is put there, and this says something else"
         problems.add("conflict", f"data.{DATA_KEY}", reason)
     return text
+
+
+def _check_own_key(data: dict[str, str], problems: ProblemList) -> None:
+    """Apps open what the key says: a name that is no address is theirs, an address that runs code is not."""
+    # A browser leaves these out of an address (WHATWG URL, "basic URL parser").
+    text = re.sub(r"[\t\n\r]", "", data.get(DATA_KEY, "")).lower()
+    scheme = _OPAQUE_SCHEME.match(text)
+    if scheme is not None and scheme[1] in _REFUSED_SCHEMES:
+        problems.add("invalid_click_action", f"data.{DATA_KEY}", f"must not be an address of {scheme[1]}:")
 
 
 def web_link(click_action: str | None, link_base: str | None) -> str | None:

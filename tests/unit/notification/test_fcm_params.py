@@ -306,6 +306,16 @@ def test_a_click_action_may_be_said_twice_but_not_otherwise() -> None:
     assert found(make_params(data={"click_action": "FLUTTER_NOTIFICATION_CLICK"})) == []
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["javascript:alert(1)", " JavaScript:alert(1)", "java\nscript:x", "\x01data:text/html,x", "file:///a"],
+)
+def test_what_runs_code_is_not_taken_under_the_key_that_apps_open_either(address: str) -> None:
+    assert found(make_params(data={"click_action": address})) == [
+        ("invalid_click_action", "data.click_action")
+    ]
+
+
 def test_every_failure_is_reported_at_once() -> None:
     params = SendPushParams(
         title=None,
