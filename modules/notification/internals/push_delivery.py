@@ -22,7 +22,7 @@ from modules.notification.internals.rate_governor import RateGovernor
 from modules.notification.internals.row_outcome import seconds_until, why_not_claimed
 from modules.notification.internals.row_preparation import RowPreparation
 from modules.notification.internals.row_sending import RowSending
-from modules.notification.internals.send_guard import DeliveryLane, Page, SendingStop, dated
+from modules.notification.internals.send_guard import DeliveryLane, Page, SendingStop, dated, read_wish
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
 from modules.notification.internals.store.push_notification_repository import LET_GO_SECONDS
 from modules.notification.types import DeliveryReport, Priority, Status
@@ -128,8 +128,11 @@ class PushDelivery:
             self._writer, rows, lease_seconds=self._lease_seconds, claimed_at=claimed_at
         ) as lease:
             try:
-                (steps, _), known_at = await dated(
-                    run_all(self._preparation.next_steps(rows), self._look(stop))
+                # Pauses that other processes know of, and the wish to stop, stand in the way as well.
+                (steps, _, _), known_at = await dated(
+                    run_all(
+                        self._preparation.next_steps(rows), self._governor.learn_pauses(), read_wish(stop)
+                    )
                 )
             except ServiceError:
                 await self._sending.let_go(
@@ -144,12 +147,6 @@ class PushDelivery:
                 self._sending.let_go(steps.unreadable, lease, seconds=LET_GO_SECONDS, reason=UNREADABLE),
             )
             return recorded | sent | let_go
-
-    async def _look(self, stop: SendingStop | None) -> None:
-        """Learn what may stand in the way: pauses that other processes know of, and the wish to stop."""
-        await self._governor.learn_pauses()
-        if stop is not None:
-            await stop.look()
 
     async def _explain(self, row_ids: Sequence[ObjectId]) -> dict[ObjectId, DeliveryReport]:
         """Why rows were not delivered by us: finished, cancelled, expired, not due, or another's claim."""

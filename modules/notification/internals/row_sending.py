@@ -28,6 +28,7 @@ from modules.notification.internals.send_guard import (
     Page,
     PortionGuard,
     dated,
+    read_wish,
 )
 from modules.notification.internals.store.push_notification_claims import LET_GO
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
@@ -137,7 +138,7 @@ class RowSending:
         if leave == 0:
             # Not knowing stops nothing here: it is looked at again before anything goes out.
             with suppress(ServiceError):
-                await page.look()
+                await read_wish(page.stop)
         return leave
 
     async def _send_portion(self, line: Line, portion: list[Piece], page: Page) -> None:
@@ -208,7 +209,7 @@ class RowSending:
         if not rows:
             return
         (_, steps), known_at = await dated(
-            run_all(page.look(), self._preparation.next_steps([row.round.row for row in rows]))
+            run_all(read_wish(page.stop), self._preparation.next_steps([row.round.row for row in rows]))
         )
         rounds = {round_.row.id: round_ for round_ in steps.rounds}
         endings = {settled.row.id: settled for settled in steps.settled}

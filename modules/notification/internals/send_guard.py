@@ -53,11 +53,6 @@ class Page:
     stop: SendingStop | None
     known_at: float
 
-    async def look(self) -> None:
-        """Read whether the page is still wanted."""
-        if self.stop is not None:
-            await self.stop.look()
-
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -94,6 +89,12 @@ class PortionGuard:
 
     def answered(self, push: Push, target: PushTarget, result: TargetResult) -> None:
         self._line.lane.permits.note(target.app_id, result)
+
+
+async def read_wish(stop: SendingStop | None) -> None:
+    """Have `stop` know what is wanted now; raises UnavailableError when that cannot be read."""
+    if stop is not None:
+        await stop.look()
 
 
 async def dated(question: Awaitable[ResultT]) -> tuple[ResultT, float]:
