@@ -29,6 +29,7 @@ RATE_UNKNOWN = deferral("RATE_UNKNOWN", "the shared rate cannot be read now", 1.
 UNMARKED = deferral("UNMARKED", "that it was about to go out could not be recorded", 1.0)
 GONE = deferral("GONE", "the device left before its message went out", 0.0)
 UNSEEN = deferral("UNSEEN", "whom it goes to cannot be looked up now", 1.0)
+NEWCOMER = deferral("NEWCOMER", "the device came after the row was claimed", 0.0)
 # What was known of its target is too old to send by: looked at again, and never a result of the row's.
 STALE = deferral("STALE", "what is known of the target is too old", 0.0)
 

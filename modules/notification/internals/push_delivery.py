@@ -142,7 +142,7 @@ class PushDelivery:
             page = Page(lease, tally, stop, known_at)
             # Still under the lease: MongoDB may be away for longer than it lasts.
             recorded, sent, let_go = await run_all(
-                self._recorder.record(steps.settled, lease),
+                self._recorder.record([ending.settled() for ending in steps.endings], lease),
                 self._sending.send(steps.rounds, page),
                 self._sending.let_go(steps.unreadable, lease, seconds=LET_GO_SECONDS, reason=UNREADABLE),
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -105,6 +105,7 @@ def expired(row: PushNotificationModel, progress: RowProgress) -> SettledRow:
     """The end of a row past its `expires_at`: `sent` where a device had accepted before."""
     reason = "expires_at passed before a device accepted"
     end = ended(row, progress, EXPIRED_CODE, reason, event="expired")
+    end = replace(end, detail="expires_at passed; nothing more is sent")
     if end.settlement.status is not Status.FAILED:
         return end
     return replace(end, settlement=replace(end.settlement, status=Status.EXPIRED))
@@ -117,6 +118,47 @@ def failed(row: PushNotificationModel, progress: RowProgress, error: Exception) 
         "delivery failed", action="push.internal_error", notification_id=str(row.id), error=name
     )
     return ended(row, progress, "internal_error", f"delivery failed with {name}", event="failed")
+
+
+def nobody_ready(row: PushNotificationModel, progress: RowProgress, active_ids: frozenset[str]) -> SettledRow:
+    """The end of a row, or its wait, of whose devices none can be sent to; `active_ids` are still there."""
+    if not progress.devices:
+        return ended(
+            row, progress, "no_active_devices", "the account has no active device", event="undeliverable"
+        )
+    # What is left waits for its time, or its device is gone.
+    devices = tuple(
+        device if device.device_id in active_ids else replace(device, not_before=None)
+        for device in progress.devices
+    )
+    settlement = conclude(progress, devices, retry_count=progress.retry_count)
+    return SettledRow(
+        row=row,
+        settlement=settlement,
+        event="attempted",
+        detail="no device is ready to be tried",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why nothing more is sent of a row; what is written about it follows from its devices until then."""
+
+    row: PushNotificationModel
+    progress: RowProgress
+    conclude: Callable[[PushNotificationModel, RowProgress], SettledRow]
+
+    def settled(self) -> SettledRow:
+        """What is written where nothing went out of it under this claim."""
+        return self.conclude(self.row, self.progress)
+
+    def settled_after(self, sent: SettledRow) -> SettledRow:
+        """What is written where `sent` would be of the messages that had gone out before."""
+        so_far = sent.settlement
+        progress = replace(self.progress, devices=so_far.devices, retry_count=so_far.retry_count)
+        end = self.conclude(self.row, progress)
+        detail = f"{sent.detail}; then {end.detail}"
+        return replace(sent, settlement=end.settlement, event=end.event, detail=detail)
 
 
 def settled_by(round_: Round, sent: SendPushResult, settlement: Settlement) -> SettledRow:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from bson import ObjectId
 
@@ -14,17 +15,18 @@ from modules.application.run_all import run_all
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import Device
 from modules.logger.logger_service import get_logger
-from modules.notification.internals.push_notification_writer import SettledRow
 from modules.notification.internals.row_outcome import (
+    Ending,
     Round,
     broadcast_target,
     device_target,
     ended,
     expired,
     failed,
+    nobody_ready,
     ready,
 )
-from modules.notification.internals.settlement import DeviceProgress, RowProgress, conclude, lose_dispatched
+from modules.notification.internals.settlement import DeviceProgress, RowProgress, lose_dispatched
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
 from modules.notification.types import OutcomePolicy, Priority
 from modules.preference.preference_service import PreferenceService
@@ -38,12 +40,12 @@ class NextSteps:
     """The rows that are to be sent, those that end without, and those another version has to look at."""
 
     rounds: list[Round]
-    settled: list[SettledRow]
+    endings: list[Ending]
     unreadable: list[PushNotificationModel] = field(default_factory=list)
 
     def __add__(self, other: NextSteps) -> NextSteps:
         return NextSteps(
-            self.rounds + other.rounds, self.settled + other.settled, self.unreadable + other.unreadable
+            self.rounds + other.rounds, self.endings + other.endings, self.unreadable + other.unreadable
         )
 
 
@@ -78,23 +80,23 @@ class RowPreparation:
             self._devices_of(rows), self._decisions_for(rows), self._clock.now()
         )
         rounds: list[Round] = []
-        settled: list[SettledRow] = []
+        endings: list[Ending] = []
         for row in rows:
             step = self._prepared(row, devices[row.id], decisions.get((row.account_id, row.category)), now)
             if isinstance(step, Round):
                 rounds.append(step)
             else:
-                settled.append(step)
-        return NextSteps(rounds, settled)
+                endings.append(step)
+        return NextSteps(rounds, endings)
 
     def _prepared(
         self, row: PushNotificationModel, active: Sequence[Device], decision: Decision | None, now: datetime
-    ) -> SettledRow | Round:
+    ) -> Ending | Round:
         """What is to be sent for a row, or its end. One row's failure is its own."""
         try:
             return self._next_step(row, active, decision, now)
         except Exception as error:  # noqa: BLE001 - recorded on the row; its text can hold content
-            return failed(row, self._progress_of(row, active, now), error)
+            return Ending(row, self._progress_of(row, active, now), partial(failed, error=error))
 
     async def _devices_of(self, rows: Sequence[PushNotificationModel]) -> dict[ObjectId, list[Device]]:
         found: dict[ObjectId, list[Device]] = {row.id: [] for row in rows if row.broadcast is not None}
@@ -123,12 +125,15 @@ class RowPreparation:
 
     def _next_step(
         self, row: PushNotificationModel, active: Sequence[Device], decision: Decision | None, now: datetime
-    ) -> SettledRow | Round:
+    ) -> Ending | Round:
         progress = self._progress_of(row, active, now)
         if row.expires_at is not None and row.expires_at <= now:
-            return expired(row, progress)
+            return Ending(row, progress, expired)
         if decision is not None and not decision.allowed:
-            return ended(row, progress, "preference_opted_out", decision.reason, event="suppressed")
+            opted_out = partial(
+                ended, code="preference_opted_out", reason=decision.reason, event="suppressed"
+            )
+            return Ending(row, progress, opted_out)
         if row.broadcast is None:
             targets = [device_target(device) for device in active]
         else:
@@ -142,7 +147,7 @@ class RowPreparation:
         ]
         active_ids = frozenset(target.device_id for target in targets)
         if not sendable:
-            return self._nothing_to_send(row, progress, active_ids)
+            return Ending(row, progress, partial(nobody_ready, active_ids=active_ids))
         return Round(row, progress, sendable, {device.id: device for device in active}, active_ids)
 
     def _progress_of(
@@ -160,23 +165,3 @@ class RowPreparation:
             return progress
         apps = {device.id: device.app_id for device in active}
         return lose_dispatched(progress, row.claim.dispatched, apps, now=now)
-
-    def _nothing_to_send(
-        self, row: PushNotificationModel, progress: RowProgress, active_ids: frozenset[str]
-    ) -> SettledRow:
-        if not progress.devices:
-            return ended(
-                row, progress, "no_active_devices", "the account has no active device", event="undeliverable"
-            )
-        # What is left waits for its time, or its device is gone.
-        devices = tuple(
-            device if device.device_id in active_ids else replace(device, not_before=None)
-            for device in progress.devices
-        )
-        settlement = conclude(progress, devices, retry_count=progress.retry_count)
-        return SettledRow(
-            row=row,
-            settlement=settlement,
-            event="attempted",
-            detail="no device is ready to be tried",
-        )

@@ -18,7 +18,7 @@ from modules.notification.internals.deferrals import CLAIM_LOST, RATE_WAIT, STAL
 from modules.notification.internals.lease import Lease
 from modules.notification.internals.outcome_recorder import OutcomeRecorder
 from modules.notification.internals.push_notification_writer import PushNotificationWriter, SettledRow
-from modules.notification.internals.row_outcome import Round, payload_of
+from modules.notification.internals.row_outcome import Ending, Round, payload_of
 from modules.notification.internals.row_preparation import RowPreparation
 from modules.notification.internals.row_under_way import Part, Piece, RowUnderWay, portion_of, settled_row
 from modules.notification.internals.send_guard import (
@@ -211,10 +211,10 @@ class RowSending:
         (_, steps), known_at = await dated(
             run_all(read_wish(page.stop), self._preparation.next_steps([row.round.row for row in rows]))
         )
-        rounds = {round_.row.id: round_ for round_ in steps.rounds}
-        endings = {settled.row.id: settled for settled in steps.settled}
+        found: dict[ObjectId, Round | Ending] = {round_.row.id: round_ for round_ in steps.rounds}
+        found.update((ending.row.id, ending) for ending in steps.endings)
         for row in rows:
-            row.look(rounds.get(row.round.row.id), endings.get(row.round.row.id))
+            row.take_over(found.get(row.round.row.id))
             row.known_at = known_at
 
     async def _finish(
@@ -225,11 +225,9 @@ class RowSending:
         settled: list[SettledRow] = []
         going_back: list[PushNotificationModel] = []
         for row in rows:
-            if row.results and not row.may_go_back():
+            if row.ending is not None or (row.results and not row.may_go_back()):
                 self._judge(row, page)
                 settled.append(settled_row(row, line.lane.fold, now))
-            elif not row.results and row.ending is not None:
-                settled.append(row.ending)
             elif not row.is_lost:
                 going_back.append(row.round.row)
         recorded, back = await run_all(

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
-from modules.notification.internals.deferrals import GONE, RATE_WAIT, STOPPED
+from modules.notification.internals.deferrals import GONE, NEWCOMER, RATE_WAIT, STOPPED
 from modules.notification.internals.fcm_params import MAX_TARGETS
 from modules.notification.internals.push_notification_writer import SettledRow
-from modules.notification.internals.row_outcome import Round, failed, settled_by
+from modules.notification.internals.row_outcome import Ending, Round, failed, settled_by
 from modules.notification.internals.settlement import Fold
 from modules.notification.types import (
     Classification,
     OutcomePolicy,
     PushTarget,
     SendPushResult,
-    Status,
     TargetResult,
 )
 
@@ -35,8 +35,9 @@ class RowUnderWay:
     parts: int = 0
     results: list[tuple[PushTarget, TargetResult]] = field(default_factory=list)
     # Why nobody is left to be sent to, as found on a second look.
-    ending: SettledRow | None = None
+    ending: Ending | None = None
     is_lost: bool = False
+    _found: Sequence[PushTarget] = ()
     _reachable: frozenset[tuple[str, str]] | None = None
 
     def add(self, target: PushTarget, result: TargetResult) -> None:
@@ -46,32 +47,36 @@ class RowUnderWay:
         for target in targets:
             self.add(target, TargetResult(device_id=target.device_id, classification=why))
 
-    def look(self, now: Round | None, ending: SettledRow | None) -> None:
-        """Take over what a second look found: the round as it would be now, or why there is none."""
-        self.ending = ending
-        if now is None:
-            self._reachable = frozenset()
-            if ending is None or ending.settlement.status is not Status.PENDING:
-                self.round = replace(self.round, active_ids=frozenset())
-            return
-        self._reachable = frozenset((each.device_id, each.address) for each in now.targets)
-        devices = {**self.round.devices, **now.devices}
-        self.round = replace(self.round, devices=devices, active_ids=now.active_ids)
+    def take_over(self, found: Round | Ending | None) -> None:
+        """Go by what a second look found: the round as it is now, why there is none, or nothing."""
+        if not isinstance(found, Round):
+            self.ending, self._found = found, ()
+        else:
+            self.ending, self._found = None, found.targets
+            devices = {**self.round.devices, **found.devices}
+            self.round = replace(self.round, devices=devices, active_ids=found.active_ids)
+        self._reachable = frozenset((each.device_id, each.address) for each in self._found)
 
     def fail(self, error: Exception) -> None:
         """Nothing can be made of it that could be sent."""
-        self.look(None, failed(self.round.row, self.round.progress, error))
+        self.take_over(Ending(self.round.row, self.round.progress, partial(failed, error=error)))
 
     def is_reachable(self, target: PushTarget) -> bool:
         """Whether the last look found the target; everything is before there was one."""
         return self._reachable is None or (target.device_id, target.address) in self._reachable
 
     def keep_reachable(self, targets: Sequence[PushTarget]) -> list[PushTarget]:
-        """Those that a message may still go to. Where the others are marked, an outcome takes that back."""
+        """Those that a message may still go to. An outcome takes back the marks of others, or the ending."""
         gone = [target for target in targets if not self.is_reachable(target)]
-        if self.is_marked:
+        if self.is_marked and self.ending is None:
             self.put_off(gone, GONE)
         return [target for target in targets if self.is_reachable(target)]
+
+    def await_newcomers(self) -> None:
+        """Where all that came of it is that its devices left, have it wait for who came in their place."""
+        if all(result.classification is GONE for _, result in self.results):
+            left = {target.device_id for target, _ in self.results}
+            self.put_off([target for target in self._found if target.device_id not in left], NEWCOMER)
 
     @property
     def is_marked(self) -> bool:
@@ -112,6 +117,10 @@ def portion_of(waiting: Sequence[Part], most: int) -> list[Piece]:
 
 
 def settled_row(row: RowUnderWay, fold: Fold, now: datetime) -> SettledRow:
+    """What is written about a row of which something came, or that has an ending."""
+    if row.ending is not None and not row.results:
+        return row.ending.settled()
+    row.await_newcomers()
     targets, results = zip(*row.results, strict=True)
     round_ = replace(row.round, targets=targets)
     sent = SendPushResult(results=results)
@@ -123,6 +132,7 @@ def settled_row(row: RowUnderWay, fold: Fold, now: datetime) -> SettledRow:
             active_ids=round_.active_ids,
             now=now,
         )
-        return settled_by(round_, sent, settlement)
+        settled = settled_by(round_, sent, settlement)
+        return settled if row.ending is None else row.ending.settled_after(settled)
     except Exception as error:  # noqa: BLE001 - recorded on the row; its text can hold content
         return failed(round_.row, round_.progress, error)

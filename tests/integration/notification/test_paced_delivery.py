@@ -81,11 +81,12 @@ def test_a_refusal_is_judged_by_what_others_answer_later(slow: PushService) -> N
     assert slow.devices("malformed")[malformed.id].state is DeviceState.QUARANTINED
 
 
+@pytest.mark.parametrize("policy", OutcomePolicy)
 def test_devices_that_moved_to_another_account_get_nothing_of_the_first(
-    slow: PushService, beside: ThreadPoolExecutor
+    slow: PushService, beside: ThreadPoolExecutor, policy: OutcomePolicy
 ) -> None:
     names = accounts(slow)
-    ids = [slow.send(account_id=name) for name in names]
+    ids = [slow.send(account_id=name, outcome_policy=policy) for name in names]
     reports = begun(slow, beside, ids)
     for device in [device for name in names for device in slow.devices(name).values()]:
         DeviceTokenService.register_device(
@@ -98,11 +99,12 @@ def test_devices_that_moved_to_another_account_get_nothing_of_the_first(
     assert ended[-1].note == "no_active_devices"
 
 
+@pytest.mark.parametrize("policy", OutcomePolicy)
 def test_who_logged_out_or_opted_out_meanwhile_gets_nothing(
-    slow: PushService, beside: ThreadPoolExecutor
+    slow: PushService, beside: ThreadPoolExecutor, policy: OutcomePolicy
 ) -> None:
     names = accounts(slow)
-    ids = [slow.send(account_id=name, category="offers") for name in names]
+    ids = [slow.send(account_id=name, category="offers", outcome_policy=policy) for name in names]
     reports = begun(slow, beside, ids)
     for name in names[::2]:
         for device in slow.devices(name).values():
@@ -115,15 +117,63 @@ def test_who_logged_out_or_opted_out_meanwhile_gets_nothing(
     assert {report.note for report in ended[-2:]} == {"no_active_devices", "preference_opted_out"}
 
 
-def test_nothing_goes_out_past_its_expiry(slow: PushService, beside: ThreadPoolExecutor) -> None:
+@pytest.mark.parametrize("policy", OutcomePolicy)
+def test_who_comes_in_the_place_of_a_device_that_left_is_told(
+    slow: PushService, beside: ThreadPoolExecutor, policy: OutcomePolicy
+) -> None:
+    names = accounts(slow)
+    ids = [slow.send(account_id=name, outcome_policy=policy) for name in names]
+    reports = begun(slow, beside, ids)
+    for device in slow.devices(names[-1]).values():
+        DeviceTokenService.deactivate_device(account_id=names[-1], device_id=device.id)
+    new = slow.register(account_id=names[-1])
+    assert reports.result()[-1].status is Status.PENDING
+    slow.make_due(ids[-1])
+    assert slow.deliver(ids[-1])[0].status is Status.SENT
+    assert [entry["target"] for entry in slow.accepted()].count(new.address) == 1
+    assert len(slow.accepted()) == ROWS
+
+
+@pytest.mark.parametrize("policy", OutcomePolicy)
+def test_nothing_goes_out_past_its_expiry(
+    slow: PushService, beside: ThreadPoolExecutor, policy: OutcomePolicy
+) -> None:
     expires_at = datetime.now(UTC) + timedelta(seconds=2.5)
-    ids = [slow.send(account_id=name, expires_at=expires_at) for name in accounts(slow)]
+    ids = [
+        slow.send(account_id=name, expires_at=expires_at, outcome_policy=policy) for name in accounts(slow)
+    ]
     ended = begun(slow, beside, ids).result()
     assert ended[0].status is Status.SENT
     assert ended[-1].status is Status.EXPIRED
     assert slow.stored(ids[-1])["error_type"] == "expired"
     for entry in slow.accepted():
         assert datetime.fromisoformat(entry["at"]) <= expires_at
+
+
+@pytest.mark.parametrize("policy", OutcomePolicy)
+@pytest.mark.parametrize(
+    ("instruction", "status", "code"),
+    [("", Status.SENT, None), ("UNAVAILABLE", Status.EXPIRED, "expired")],
+)
+def test_a_row_that_expires_between_its_portions_ends_by_what_came_before(
+    stack: LocalStack,
+    database_name: str,
+    instruction: str,
+    status: Status,
+    code: str | None,
+    policy: OutcomePolicy,
+) -> None:
+    over = {**SLOW, "DELIVERY_BREAKER_FAILURE_THRESHOLD": "1000"}
+    with push_service(stack, database_name, **over) as service:
+        for _ in range(2 * ROWS):
+            service.register(instruction)
+        notification_id = service.send(expires_in=timedelta(seconds=3), outcome_policy=policy)
+        (report,) = service.deliver(notification_id)
+        row = service.stored(notification_id)
+        assert 0 < sum(device["attempts"] for device in row["devices"]) < 2 * ROWS
+        assert (report.status, row["error_type"]) == (status, code)
+        assert row["next_retry_at"] is None
+        assert row["events"][-1]["event"] == "expired"
 
 
 def test_only_what_is_about_to_go_is_marked_as_perhaps_sent(
