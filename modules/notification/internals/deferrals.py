@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from modules.notification.internals.circuit_breaker import PAUSED_CODE, PAUSED_REASON
 from modules.notification.internals.settlement import CLAIM_LOST_CODE, EXPIRED_CODE
+from modules.notification.internals.store.push_notification_repository import LET_GO_SECONDS
 from modules.notification.types import Classification, Outcome
 
 
@@ -30,6 +31,9 @@ UNMARKED = deferral("UNMARKED", "that it was about to go out could not be record
 GONE = deferral("GONE", "the device left before its message went out", 0.0)
 UNSEEN = deferral("UNSEEN", "whom it goes to cannot be looked up now", 1.0)
 NEWCOMER = deferral("NEWCOMER", "the device came after the row was claimed", 0.0)
+UNREADABLE = deferral(
+    "UNREADABLE", "this version cannot read the account's devices or preferences", LET_GO_SECONDS
+)
 # What was known of its target is too old to send by: looked at again, and never a result of the row's.
 STALE = deferral("STALE", "what is known of the target is too old", 0.0)
 

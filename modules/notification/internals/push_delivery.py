@@ -24,13 +24,11 @@ from modules.notification.internals.row_preparation import RowPreparation
 from modules.notification.internals.row_sending import RowSending
 from modules.notification.internals.send_guard import DeliveryLane, Page, SendingStop, dated, read_wish
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
-from modules.notification.internals.store.push_notification_repository import LET_GO_SECONDS
 from modules.notification.types import DeliveryReport, Priority, Status
 
 # A row whose delivery could not be prepared is tried again after this.
 UNPREPARED_SECONDS = 1.0
 DRAIN_SECONDS = 15.0
-UNREADABLE = "this version cannot read the account's devices or preferences"
 
 
 class PushDelivery:
@@ -144,7 +142,7 @@ class PushDelivery:
             recorded, sent, let_go = await run_all(
                 self._recorder.record([ending.settled() for ending in steps.endings], lease),
                 self._sending.send(steps.rounds, page),
-                self._sending.let_go(steps.unreadable, lease, seconds=LET_GO_SECONDS, reason=UNREADABLE),
+                self._sending.leave_to_others(steps.unreadable, lease),
             )
             return recorded | sent | let_go
 

@@ -14,7 +14,15 @@ from modules.application.mongo_database import DatabaseClock
 from modules.application.run_all import run_all
 from modules.application.steady_clock import steady_seconds
 from modules.logger.logger_service import get_logger
-from modules.notification.internals.deferrals import CLAIM_LOST, RATE_WAIT, STALE, STOPPED, UNMARKED, UNSEEN
+from modules.notification.internals.deferrals import (
+    CLAIM_LOST,
+    RATE_WAIT,
+    STALE,
+    STOPPED,
+    UNMARKED,
+    UNREADABLE,
+    UNSEEN,
+)
 from modules.notification.internals.lease import Lease
 from modules.notification.internals.outcome_recorder import OutcomeRecorder
 from modules.notification.internals.push_notification_writer import PushNotificationWriter, SettledRow
@@ -200,8 +208,12 @@ class RowSending:
                 part.row.put_off(targets, UNSEEN)
             return []
         # Also where nothing was asked now: another line may have looked at the same row.
-        left = [(part, part.row.keep_reachable(targets)) for part, targets in portion]
-        for part, _ in portion:
+        left: list[Piece] = []
+        for part, targets in portion:
+            if part.row.is_unreadable:
+                part.row.put_off([*targets, *part.take(len(part.targets))], UNREADABLE)
+                continue
+            left.append((part, part.row.keep_reachable(targets)))
             part.targets = [target for target in part.targets if part.row.is_reachable(target)]
         return [piece for piece in left if piece[1]]
 
@@ -223,20 +235,22 @@ class RowSending:
         """Record what became of rows that nothing is left to send of."""
         now = await self._clock.now()
         settled: list[SettledRow] = []
-        going_back: list[PushNotificationModel] = []
+        no_room: list[PushNotificationModel] = []
+        unreadable: list[PushNotificationModel] = []
         for row in rows:
             if row.ending is not None or (row.results and not row.may_go_back()):
                 self._judge(row, page)
                 settled.append(settled_row(row, line.lane.fold, now))
             elif not row.is_lost:
-                going_back.append(row.round.row)
-        recorded, back = await run_all(
+                (unreadable if row.is_unreadable else no_room).append(row.round.row)
+        recorded, waiting, left = await run_all(
             self._recorder.record(settled, page.lease),
             self.let_go(
-                going_back, page.lease, seconds=WAIT_AGAIN_SECONDS, reason="there was no room to send it"
+                no_room, page.lease, seconds=WAIT_AGAIN_SECONDS, reason="there was no room to send it"
             ),
+            self.leave_to_others(unreadable, page.lease),
         )
-        return recorded | back
+        return recorded | waiting | left
 
     def _note(self, pushes: Sequence[Push], sent: Sequence[SendPushResult], page: Page) -> None:
         """Count what is clear; a refusal that may be its target's own fault counts once it is judged."""
@@ -264,6 +278,12 @@ class RowSending:
                 suspects.append(judged)
         if suspects:
             page.tally.count([SendPushResult(results=tuple(suspects))])
+
+    async def leave_to_others(
+        self, rows: Sequence[PushNotificationModel], lease: Lease
+    ) -> dict[ObjectId, DeliveryReport]:
+        """Give rows back whose account another version has to read."""
+        return await self.let_go(rows, lease, seconds=LET_GO_SECONDS, reason=UNREADABLE.reason)
 
     async def let_go(
         self, rows: Sequence[PushNotificationModel], lease: Lease, *, seconds: float, reason: str

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
-from modules.notification.internals.deferrals import GONE, NEWCOMER, RATE_WAIT, STOPPED
+from modules.notification.internals.deferrals import GONE, NEWCOMER, RATE_WAIT, STOPPED, UNREADABLE
 from modules.notification.internals.fcm_params import MAX_TARGETS
 from modules.notification.internals.push_notification_writer import SettledRow
 from modules.notification.internals.row_outcome import Ending, Round, failed, settled_by
@@ -20,7 +20,7 @@ from modules.notification.types import (
     TargetResult,
 )
 
-_WAITS = frozenset({RATE_WAIT, STOPPED})
+_WAITS = frozenset({RATE_WAIT, STOPPED, UNREADABLE})
 
 
 @dataclass(slots=True, eq=False)
@@ -36,6 +36,8 @@ class RowUnderWay:
     results: list[tuple[PushTarget, TargetResult]] = field(default_factory=list)
     # Why nobody is left to be sent to, as found on a second look.
     ending: Ending | None = None
+    # Whether a second look found what only another version can read.
+    is_unreadable: bool = False
     is_lost: bool = False
     _found: Sequence[PushTarget] = ()
     _reachable: frozenset[tuple[str, str]] | None = None
@@ -48,8 +50,11 @@ class RowUnderWay:
             self.add(target, TargetResult(device_id=target.device_id, classification=why))
 
     def take_over(self, found: Round | Ending | None) -> None:
-        """Go by what a second look found: the round as it is now, why there is none, or nothing."""
-        if not isinstance(found, Round):
+        """Go by what a second look found: the round as it is now, why there is none, None for unreadable."""
+        self.is_unreadable = found is None
+        if found is None:
+            return
+        if isinstance(found, Ending):
             self.ending, self._found = found, ()
         else:
             self.ending, self._found = None, found.targets

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pymongo.collection import Collection
 
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import DeviceState
@@ -15,7 +16,8 @@ from modules.notification.internals.send_guard import SendingStop
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import DeliveryReport, OutcomePolicy, Status
 from modules.preference.preference_service import PreferenceService
-from tests.support.push_service import PushService, push_service
+from tests.support.push_rows import Document
+from tests.support.push_service import ACCOUNT, PushService, push_service
 from tests.support.servers import eventually
 
 # One message goes out at once, then one in 0.7 s: a tenth is kept for immediate ones.
@@ -174,6 +176,57 @@ def test_a_row_that_expires_between_its_portions_ends_by_what_came_before(
         assert (report.status, row["error_type"]) == (status, code)
         assert row["next_retry_at"] is None
         assert row["events"][-1]["event"] == "expired"
+
+
+@pytest.fixture
+def newer(slow: PushService) -> Iterator[Collection[Document]]:
+    """Preferences as a newer version may write them: past what this one's validator allows."""
+    database = slow.rows.database
+    database.command("collMod", "preferences", validator={})
+    yield database["preferences"]
+
+
+@pytest.mark.parametrize("policy", OutcomePolicy)
+def test_what_becomes_unreadable_between_portions_waits_for_another_version(
+    slow: PushService, beside: ThreadPoolExecutor, newer: Collection[Document], policy: OutcomePolicy
+) -> None:
+    devices = [slow.register() for _ in range(ROWS)]
+    PreferenceService.set_preference(account_id=ACCOUNT, category="news", allowed=True)
+    notification_id = slow.send(outcome_policy=policy)
+    reports = begun(slow, beside, [notification_id])
+    newer.update_one({"_id": ACCOUNT}, {"$set": {"quiet_hours": "22-6"}})
+    (report,) = reports.result()
+    assert (report.status, 0 < len(slow.accepted()) < ROWS) == (Status.PENDING, True)
+    assert report.retry_in_seconds == pytest.approx(32, abs=4)
+    row = slow.stored(notification_id)
+    assert (row["status"], row["retry_count"], row["lost_claims"]) == ("pending", 0, 0)
+    newer.update_one({"_id": ACCOUNT}, {"$unset": {"quiet_hours": ""}})
+    slow.make_due(notification_id)
+    assert slow.deliver(notification_id)[0].status is Status.SENT
+    told = sorted(entry["target"] for entry in slow.accepted())
+    assert told == sorted(device.address for device in devices), "each of them once"
+
+
+@pytest.mark.parametrize("policy", OutcomePolicy)
+def test_what_becomes_unreadable_before_its_first_message_is_let_go(
+    slow: PushService, beside: ThreadPoolExecutor, newer: Collection[Document], policy: OutcomePolicy
+) -> None:
+    names = accounts(slow)
+    PreferenceService.set_preference(account_id=names[-1], category="news", allowed=True)
+    ids = [slow.send(account_id=name, outcome_policy=policy) for name in names]
+    reports = begun(slow, beside, ids)
+    newer.update_one({"_id": names[-1]}, {"$set": {"quiet_hours": "22-6"}})
+    *others, report = reports.result()
+    assert {other.status for other in others} == {Status.SENT}
+    assert report.status is Status.PENDING
+    assert report.retry_in_seconds == pytest.approx(32, abs=4)
+    row = slow.stored(ids[-1])
+    assert (row["status"], row["retry_count"], row["lost_claims"]) == ("pending", 0, 0)
+    assert any("cannot read" in event["detail"] for event in row["events"])
+    newer.update_one({"_id": names[-1]}, {"$unset": {"quiet_hours": ""}})
+    slow.make_due(ids[-1])
+    assert slow.deliver(ids[-1])[0].status is Status.SENT
+    assert len(slow.accepted()) == ROWS
 
 
 def test_only_what_is_about_to_go_is_marked_as_perhaps_sent(

@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 
 from modules.notification.internals.backoff import Backoff
+from modules.notification.internals.deferrals import UNREADABLE
 from modules.notification.internals.push_notification_writer import SettledRow
 from modules.notification.internals.row_outcome import Ending, Round, ended, expired, nobody_ready
 from modules.notification.internals.row_under_way import RowUnderWay, settled_row
@@ -156,3 +157,32 @@ def test_devices_that_wait_for_their_time_are_waited_for_when_the_others_left(
         assert (settlement.status, len(settlement.devices)) == (status, 1 + len(outcomes))
         assert {each.device_id for each in settlement.devices if each.not_before} == active
         assert settlement.next_retry_at == (LATER if active else None)
+
+
+@policies
+def test_what_is_unreadable_waits_for_another_version_and_spends_no_retry(policy: OutcomePolicy) -> None:
+    first, second = make_targets(2)
+    row = RowUnderWay(make_round([first, second], policy), known_at=0.0)
+    answer(row, first, Outcome.ACCEPTED)
+    row.take_over(None)
+    assert row.is_unreadable
+    row.put_off([second], UNREADABLE)
+    assert not row.may_go_back()
+    settlement = settled_row(row, FOLD, NOW).settlement
+    assert (settlement.status, settlement.retry_count) == (Status.PENDING, 0)
+    assert settlement.next_retry_at is not None
+    assert settlement.next_retry_at - NOW >= timedelta(seconds=30)
+    assert [each.device_id for each in settlement.devices if each.not_before] == [second.device_id]
+
+
+@pytest.mark.parametrize(
+    ("policy", "goes_back"), [(OutcomePolicy.AT_LEAST_ONCE, True), (OutcomePolicy.AT_MOST_ONCE, False)]
+)
+def test_an_unreadable_row_that_nothing_came_of_goes_back_unless_it_is_marked(
+    policy: OutcomePolicy, goes_back: bool
+) -> None:
+    [target] = make_targets(1)
+    row = RowUnderWay(make_round([target], policy), known_at=0.0)
+    row.take_over(None)
+    row.put_off([target], UNREADABLE)
+    assert row.may_go_back() is goes_back
