@@ -19,8 +19,9 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 from modules.application.internals.temporal_gateway import TemporalGateway
 from modules.application.internals.worker_runtime import WorkerRuntime
 from modules.application.internals.worker_server import HEARTBEAT_INTERVAL
-from modules.application.worker import Lane
+from modules.application.worker import Lane, WorkerPlan
 from modules.config.config_service import ConfigService
+from modules.config.types import TemporalSettings
 from modules.notification.types import DeliveryReport, Status
 from modules.notification.workers.params import (
     DeliverParams,
@@ -142,16 +143,43 @@ class WorkflowRuns:
         return self.client.get_workflow_handle_for(cls.run, cls.describe(params).workflow_id)
 
 
-@asynccontextmanager
-async def workflow_runs(temporal_address: str) -> AsyncIterator[WorkflowRuns]:
-    """Runs on a prefix of their own; the schedules made are deleted afterwards."""
-    settings = ConfigService.load(
+def _settings(temporal_address: str) -> TemporalSettings:
+    return ConfigService.load(
         {
             "APP_ENV": "test",
             "TEMPORAL_ADDRESS": temporal_address,
             "TEMPORAL_TASK_QUEUE_PREFIX": f"test-{uuid4().hex[:12]}",
         }
     ).temporal
+
+
+@asynccontextmanager
+async def serving_runtime(
+    temporal_address: str, *activities: Callable[..., Any]
+) -> AsyncIterator[WorkerRuntime]:
+    """What a caller has: it starts runs, and serves the immediate lane with these activities."""
+    settings = _settings(temporal_address)
+    runtime = WorkerRuntime(TemporalGateway(settings, search_attributes=SEARCH_ATTRIBUTES), settings)
+    plan = WorkerPlan(
+        workers=WORKERS,
+        activities=activities,
+        schedules=(),
+        slots={Lane.IMMEDIATE: 5},
+        grace_seconds=5,
+        local_only=True,
+        lasting=False,
+    )
+    await runtime.serve(plan)
+    try:
+        yield runtime
+    finally:
+        await runtime.stop(5)
+
+
+@asynccontextmanager
+async def workflow_runs(temporal_address: str) -> AsyncIterator[WorkflowRuns]:
+    """Runs on a prefix of their own; the schedules made are deleted afterwards."""
+    settings = _settings(temporal_address)
     gateway = TemporalGateway(settings, search_attributes=SEARCH_ATTRIBUTES)
     client = await gateway.client()
     yield WorkflowRuns(client, WorkerRuntime(gateway, settings))

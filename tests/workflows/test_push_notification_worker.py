@@ -18,6 +18,7 @@ from tests.support.workflow_runs import (
     WorkflowRuns,
     event_types,
     make_worker_params,
+    serving_runtime,
 )
 
 PENDING, PROCESSING, SENT = Status.PENDING, Status.PROCESSING, Status.SENT
@@ -151,12 +152,12 @@ async def test_running_immediately_waits_no_longer_than_asked_and_the_run_goes_o
         assert (await handle.result()).status is SENT
 
 
-async def test_the_callers_outcome_comes_before_the_runs_result(runs: WorkflowRuns) -> None:
+async def test_the_callers_outcome_comes_before_the_runs_result(temporal_address: str) -> None:
     outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     outcome.set_result("told")
-    params = make_worker_params()
-    told = await runs.runtime.run_immediately(
-        PushNotificationWorker, params, outcome=outcome, wait_seconds=30
-    )
-    assert told == "told"
-    await runs.client.get_workflow_handle(f"push-notification/{params.notification_id}").terminate()
+    delivery = ScriptedDelivery([SENT])
+    async with serving_runtime(temporal_address, delivery.deliver) as runtime:
+        told = await runtime.run_immediately(
+            PushNotificationWorker, make_worker_params(), outcome=outcome, wait_seconds=30
+        )
+        assert told == "told"

@@ -135,6 +135,7 @@ class WorkerRuntime:
         """
         until = time.monotonic() + wait_seconds
         handle = await self._start(cls, params, await self._gateway.client(wait_seconds=wait_seconds))
+        outcome = outcome if self._servers else None  # told by workers of this process only
         if outcome is not None:
             grace_seconds = min(EAGER_GRACE_SECONDS, max(0.0, until - time.monotonic()))
             with contextlib.suppress(TimeoutError):
