@@ -97,6 +97,8 @@ class Application:
         settings, loop_thread = self.settings, self.loop_thread
         self._database = database = MongoDatabase(settings.mongodb)
         await database.ping()
+        # From here on threads and native parts of libraries are in use that no fork survives.
+        _Current.is_in_use = True
         await AccountService.start(database=database, loop_thread=loop_thread)
         await DeviceTokenService.start(
             database=database,
@@ -225,8 +227,10 @@ class _Current:
     # Held while an application opens or closes; reentrant since one that cannot open closes itself.
     lock = threading.RLock()
     application: Application | None = None
-    watches_forks = False
-    # Whether an application was opened before a fork in this process's past.
+    opening: Application | None = None
+    # Whether an application was opened in this process, or tried to.
+    is_in_use = False
+    # Whether one was before a fork in this process's past.
     is_forked = False
 
 
@@ -247,19 +251,17 @@ def bootstrap(settings: Settings | None = None, *, role: Role = Role.CALLER) -> 
         if role is Role.WORKER and _Current.is_forked:
             raise CannotServeHereError
         settings = settings or ConfigService.load()
-        application = Application(settings, role)
+        _Current.opening = application = Application(settings, role)
         try:
             application.loop_thread.run(application.start())
         except BaseException:
             _close_failed(application)
+            _Current.opening = None
             raise
-        _Current.application = application
+        _Current.application, _Current.opening = application, None
         ServiceFacade.open_on_use(None)
         # The SDK's threads must be gone before the interpreter is.
         atexit.register(_close_at_exit)
-        if not _Current.watches_forks:
-            os.register_at_fork(after_in_child=_leave_to_parent)
-            _Current.watches_forks = True
         return application
 
 
@@ -289,14 +291,21 @@ def _close_opened_in_child() -> None:
 
 
 def _leave_to_parent() -> None:
-    """In a forked child: the parent's application, its thread and its connections are not this process's."""
-    parent = _Current.application
+    """In a forked child: the parent's application, its thread and its connections are not this process's.
+
+    Nor is one that was just being opened or closed, and the lock that a thread of the parent held for that.
+    """
+    parent = _Current.application or _Current.opening
     _Current.lock = threading.RLock()
-    _Current.application = None
-    _Current.is_forked = True
+    _Current.application = _Current.opening = None
+    _Current.is_forked = _Current.is_forked or _Current.is_in_use
     keep_for_ever([parent, [facade.binding() for facade in _FACADES]])
     for facade in _FACADES:
         facade.unbind()
     if parent is not None:
         role = Role.OPERATOR if parent.role is Role.OPERATOR else Role.CALLER
         ServiceFacade.open_on_use(partial(bootstrap, parent.settings, role=role))
+
+
+# At import: a fork may come while the first application is being opened.
+os.register_at_fork(after_in_child=_leave_to_parent)

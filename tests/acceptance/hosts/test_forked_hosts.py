@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.support.hosts.room import HostRoom
 from tests.support.servers import ROOT, eventually
@@ -210,3 +211,74 @@ def test_celery_with_its_prefork_pool(room: HostRoom, worker: ServiceProcess) ->
     check_sent(room, asked.said)
     log = (room.folder / "host.log").read_text()
     assert "Traceback" not in log, log
+
+
+# What the opening waits for in a parent: a server that takes connections and never says a word.
+SILENT = """
+import socket, threading
+silent = socket.create_server(("127.0.0.1", 0))
+own = dict(os.environ)
+port = str(silent.getsockname()[1])
+os.environ.update({name: value.replace("SILENT", port) for name, value in HELD.items()})
+def open_parents():
+    try:
+        bootstrap()
+        say(parent="open")
+    except ServiceError as error:
+        say(parent=error.code)
+opening = threading.Thread(target=open_parents)
+opening.start()
+connection, _ = silent.accept()
+def in_child_or_killed(work):
+    began, child = time.monotonic(), os.fork()
+    if child == 0:
+        silent.close()
+        connection.close()
+        work()
+        sys.exit(7)
+    ended = 0
+    while not ended and time.monotonic() < began + SECONDS:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        time.sleep(0.01)
+    if not ended:
+        os.kill(child, 9)
+        status = os.waitpid(child, 0)[1]
+    say(code=os.waitstatus_to_exitcode(status), took=time.monotonic() - began)
+def go_on():
+    silent.close()
+    connection.close()
+    opening.join()
+"""
+HELD = {
+    "MongoDB": {"MONGODB_URI": "mongodb://127.0.0.1:SILENT/?directConnection=true"},
+    "Temporal": {"TEMPORAL_ADDRESS": "127.0.0.1:SILENT"},
+}
+
+
+@pytest.mark.parametrize("waits_for", HELD)
+def test_a_child_forked_while_the_first_application_opens_opens_its_own(
+    room: HostRoom, worker: ServiceProcess, waits_for: str
+) -> None:
+    begin = BEGIN.replace("application = start()\nsend()\n", "")
+    program = f"""{begin}
+HELD, SECONDS = {HELD[waits_for]!r}, {CHILD_SECONDS}
+{SILENT}
+def work():
+    os.environ.update(own)
+    with start():
+        say(**send_both())
+in_child_or_killed(work)
+go_on()
+"""
+    ended = room.run(program)
+    check_children(ended, 1)
+    check_sent(room, [each for each in ended.said if "immediate" in each])
+    [parent] = [each["parent"] for each in ended.said if "parent" in each]
+    assert parent == ("database_unavailable" if waits_for == "MongoDB" else "open")
+
+
+def test_a_process_forked_before_anything_was_opened_serves_itself(room: HostRoom) -> None:
+    program = BEGIN.replace("start()\nsend()", "None")
+    ended = room.run(f"{program}\nin_child(lambda: (start(), say(**send_both())))")
+    check_children(ended, 1)
+    check_sent(room, [each for each in ended.said if "immediate" in each])
