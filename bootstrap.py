@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import os
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from enum import Enum
@@ -179,9 +180,10 @@ class Application:
     def close(self) -> None:
         """Finish what runs, within the grace period, and release everything; safe to call twice.
 
-        Other calls raise ApplicationClosedError from then on, NotBootstrappedError in the end. In a process
-        that was forked meanwhile it closes what the services opened there. Raises WouldDeadlockError on the
-        service's own loop.
+        Other calls raise ApplicationClosedError from then on, NotBootstrappedError in the end; those under
+        way come first, and what of them lasts longer is cut with an error that says what may have happened.
+        In a process that was forked meanwhile it closes what the services opened there. Raises
+        WouldDeadlockError on the service's own loop.
         """
         if os.getpid() != self._process_id:
             _close_opened_in_child()
@@ -213,14 +215,21 @@ class Application:
                 atexit.unregister(_close_at_exit)
 
     async def _stop(self) -> None:
+        grace_seconds = self.settings.worker.graceful_shutdown_seconds
+        until = time.monotonic() + grace_seconds
         async with AsyncExitStack() as stopping:
             if self._database is not None:
                 stopping.push_async_callback(self._database.close)
             if NotificationService.is_bound():
                 stopping.push_async_callback(NotificationService.stop)
             if ApplicationService.is_bound():
-                grace_seconds = self.settings.worker.graceful_shutdown_seconds
-                stopping.push_async_callback(ApplicationService.stop, grace_seconds=grace_seconds)
+                stopping.push_async_callback(_stop_serving, until)
+            # First of all, since the calls under way need the rest.
+            stopping.push_async_callback(self.loop_thread.end_calls, within_seconds=grace_seconds)
+
+
+async def _stop_serving(until: float) -> None:
+    await ApplicationService.stop(grace_seconds=max(0.0, until - time.monotonic()))
 
 
 class _Current:

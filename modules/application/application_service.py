@@ -55,7 +55,7 @@ class ApplicationService(ServiceFacade[WorkerRuntime]):
     @classmethod
     async def wait_served_async(cls) -> None:
         """Return or raise when serving has ended by itself, which is never normal; not for a lasting plan."""
-        await cls._on_core(lambda core: core.wait_served())
+        await cls._on_core(lambda core: core.wait_served(), lasting=True)
 
     @classmethod
     async def stop(cls, *, grace_seconds: float) -> None:
@@ -79,9 +79,9 @@ class ApplicationService(ServiceFacade[WorkerRuntime]):
     ) -> Any:
         """Start a run of `cls` at once, in this process if it serves the lane, and wait for it.
 
-        Returns the run's result, or `outcome`'s if that is done first; None after `wait_seconds`, the run
-        goes on. A run under way under the same id is joined, not started again. Raises UnavailableError
-        after `wait_seconds` without a connection.
+        Returns the run's result, or, where this process serves, `outcome`'s if that is done first; None after
+        `wait_seconds`, the run goes on. A run under way under the same id is joined, not started again.
+        Raises UnavailableError after `wait_seconds` without a connection.
         """
         return await facade._on_core(
             lambda core: core.run_immediately(cls, params, outcome=outcome, wait_seconds=wait_seconds)

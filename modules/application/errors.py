@@ -114,10 +114,17 @@ class UnreadableRecordError(ServiceError):
 
 
 class ApplicationClosedError(ServiceError):
-    """A call came while the application was being closed in this process, or was cut off by that."""
+    """A call came while the application was being closed in this process, or was cut off by that.
 
-    def __init__(self) -> None:
-        super().__init__(code="application_closed", reason="the application in this process was closed")
+    `may_have_happened` says that it was cut off, and may have been carried out all the same.
+    """
+
+    def __init__(self, *, may_have_happened: bool = False) -> None:
+        doubt = " before the call had ended, which may have been carried out" if may_have_happened else ""
+        super().__init__(
+            code="application_closed", reason=f"the application in this process was closed{doubt}"
+        )
+        self.may_have_happened = may_have_happened
 
 
 class WouldDeadlockError(ServiceError):

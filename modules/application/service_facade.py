@@ -68,13 +68,14 @@ class ServiceFacade(Generic[CoreT]):
         return loop_thread
 
     @classmethod
-    async def _on_core(cls, use: Callable[[CoreT], Awaitable[ResultT]]) -> ResultT:
+    async def _on_core(cls, use: Callable[[CoreT], Awaitable[ResultT]], *, lasting: bool = False) -> ResultT:
+        """`lasting` is for what only the end of the application ends: that does not wait for it."""
         if cls._loop_thread is None and ServiceFacade._open is not None:
             # Bootstrap blocks, which the caller's loop must not.
             await asyncio.to_thread(cls.require_loop_thread)
         loop_thread = cls.require_loop_thread()
         core: CoreT = cls._core
-        return await loop_thread.call(lambda: use(core))
+        return await loop_thread.call(lambda: use(core), lasting=lasting)
 
 
 class blocking(Generic[Params, ResultT]):  # noqa: N801 - reads as a decorator where it is used

@@ -70,9 +70,10 @@ class ImmediateSendDeferredError(UnavailableError):
 
 
 class NotificationUnconfirmedError(UnavailableError):
-    """A majority of MongoDB did not confirm the row in time: it may be stored, and may go out.
+    """A majority of MongoDB did not confirm the row in time, or before the application was closed.
 
-    `notification_id` is its id if it is. A repeat under the same idempotency key is safe.
+    It may be stored, and may go out. `notification_id` is its id if it is. A repeat under the same
+    idempotency key is safe.
     """
 
     def __init__(self, notification_id: str) -> None:
@@ -85,9 +86,10 @@ class NotificationUnconfirmedError(UnavailableError):
 
 
 class CampaignUnconfirmedError(UnavailableError):
-    """A majority of MongoDB did not confirm the campaign in time: it may be recorded, and may be sent.
+    """A majority of MongoDB did not confirm the campaign in time, or before the application was closed.
 
-    `campaign_id` is its id if it is. A repeat under the same key is safe.
+    It may be recorded, and may be sent. `campaign_id` is its id if it is. A repeat under the same key is
+    safe.
     """
 
     def __init__(self, campaign_id: str) -> None:

@@ -84,13 +84,15 @@ class NotificationService(ServiceFacade[NotificationCore]):
 
         The row is durable on a majority of MongoDB before this returns. Not immediate: the master worker
         delivers it on its next scan. Immediate: it is delivered at once, preferences are not asked, and this
-        returns as soon as the first round of attempts is recorded, or after `immediate.wait_seconds`; read
-        the outcome with `get_push_notification`. Nothing is sent once it has expired: `expires_in` after the
-        database's now, or at `expires_at`, without a zone this host's local time. The same `idempotency_key`
-        of an account with the same content returns the first id.
+        returns as soon as the first round of attempts is recorded, after `immediate.wait_seconds`, or when
+        the application closes and has waited for it long enough; read the outcome with
+        `get_push_notification`. Nothing is sent once it has expired: `expires_in` after the database's now,
+        or at `expires_at`, without a zone this host's local time. The same `idempotency_key` of an account
+        with the same content returns the first id.
 
         Raises InvalidInputError with every problem, nothing written; IdempotencyKeyConflictError;
-        ImmediateSendDeferredError, which carries the id, when Temporal cannot be reached.
+        ImmediateSendDeferredError, which carries the id, when Temporal cannot be reached;
+        NotificationUnconfirmedError with the id of a row that may be stored, and may go out.
         """
         return await cls._on_core(
             lambda core: core.sender.send(
@@ -125,7 +127,8 @@ class NotificationService(ServiceFacade[NotificationCore]):
         `dry_run` only works out the campaign's `plan`. It expires as one push does.
 
         Raises InvalidInputError with every problem, nothing left; CampaignKeyConflictError;
-        CampaignDeferredError, which carries the id, when Temporal cannot be reached.
+        CampaignDeferredError, which carries the id, when Temporal cannot be reached;
+        CampaignUnconfirmedError with the id of what may be recorded, and may be sent.
         """
         return await CampaignService.send_push_to_audience_async(
             audience=audience,

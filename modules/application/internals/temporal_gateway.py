@@ -15,6 +15,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode, TLSConfig
 
 from modules.application.errors import ConfigurationError
+from modules.application.event_loop_thread import told_if_cut
 from modules.application.internals.grpc_service_client import (
     GrpcForkedError,
     GrpcServiceClient,
@@ -83,7 +84,8 @@ class TemporalGateway:
             opening = self._opening = asyncio.create_task(self._open(), name="connect-temporal")
             opening.add_done_callback(_retrieve)
         # Unlike wait_for, wait leaves the task alone when time is up or the caller is cancelled.
-        done, _ = await asyncio.wait({opening}, timeout=wait_seconds)
+        with told_if_cut(TemporalUnavailableError, "the application was closed before it was connected"):
+            done, _ = await asyncio.wait({opening}, timeout=wait_seconds)
         if not done:
             raise TemporalUnavailableError(f"not connected within {wait_seconds:g} s")
         if opening.cancelled():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from contextlib import suppress
@@ -12,6 +13,7 @@ from typing import Protocol
 from bson import ObjectId
 
 from modules.application.errors import ConfigurationError, InvalidInputError, Problem, UnavailableError
+from modules.application.event_loop_thread import is_cut, told_if_cut
 from modules.application.mongo_database import DatabaseClock
 from modules.notification.audience_types import AccountList, Audience, DeviceQuery, Topic, TopicCondition
 from modules.notification.campaign_types import CampaignRunParams
@@ -84,7 +86,12 @@ class CampaignAcceptance:
             raise too_late
         else:
             campaign = await self._recorded(request, now)
-        await self.start(campaign)
+        try:
+            await self.start(campaign)
+        except asyncio.CancelledError:
+            # It is recorded: whoever scans next starts it, and the caller gets its id.
+            if not is_cut():
+                raise
         return str(campaign.id)
 
     async def start(self, campaign: CampaignModel) -> bool:
@@ -110,10 +117,11 @@ class CampaignAcceptance:
 
     async def _held_by_majority(self, campaign: CampaignModel) -> CampaignModel:
         """The campaign of an earlier call, which may be one that no majority had confirmed."""
-        try:
-            is_there = await self._campaigns.confirm(campaign.id)
-        except UnavailableError as error:
-            raise CampaignUnconfirmedError(str(campaign.id)) from error
+        with told_if_cut(CampaignUnconfirmedError, str(campaign.id)):
+            try:
+                is_there = await self._campaigns.confirm(campaign.id)
+            except UnavailableError as error:
+                raise CampaignUnconfirmedError(str(campaign.id)) from error
         if not is_there:
             raise CampaignNotFoundError
         return campaign
@@ -136,17 +144,18 @@ class CampaignAcceptance:
 
     async def _inserted(self, campaign: CampaignModel) -> CampaignModel:
         """The campaign, or the one that another call has recorded under its key meanwhile."""
-        try:
-            is_new = await self._campaigns.insert(campaign)
-        except UnavailableError as error:
-            if error.may_have_happened:
-                raise CampaignUnconfirmedError(str(campaign.id)) from error
-            raise
-        if is_new:
-            # What MongoDB does not take now, the run's first step says again.
-            with suppress(UnavailableError):
-                await self._pages.keep(campaign.id)
-            return campaign
+        with told_if_cut(CampaignUnconfirmedError, str(campaign.id)):
+            try:
+                is_new = await self._campaigns.insert(campaign)
+            except UnavailableError as error:
+                if error.may_have_happened:
+                    raise CampaignUnconfirmedError(str(campaign.id)) from error
+                raise
+            if is_new:
+                # What MongoDB does not take now, the run's first step says again.
+                with suppress(UnavailableError):
+                    await self._pages.keep(campaign.id)
+                return campaign
         await self._pages.delete(campaign.id)
         winner = await self._campaigns.find_by_key(campaign.campaign_key)
         if winner is None or winner.fingerprint != campaign.fingerprint:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from bson import ObjectId
 
 from modules.application.errors import UnavailableError
+from modules.application.event_loop_thread import told_if_cut
 from modules.application.mongo_database import DatabaseClock
 from modules.device_token.types import Device
 from modules.notification.errors import IdempotencyKeyConflictError, NotificationUnconfirmedError
@@ -70,18 +71,21 @@ class PushNotificationWriter:
         when the content differs. Raises NotificationUnconfirmedError where the row may be stored.
         """
         row = new_row(push, await self._clock.now())
-        try:
-            is_new = await self._repository.insert(row)
-        except UnavailableError as error:
-            if error.may_have_happened:
-                raise NotificationUnconfirmedError(str(row.id)) from error
-            raise
-        if is_new:
+        if await self._inserted(row):
             return row
         existing = await self.find_repeated(push)
         if existing is None:
             raise IdempotencyKeyConflictError
         return existing
+
+    async def _inserted(self, row: PushNotificationModel) -> bool:
+        with told_if_cut(NotificationUnconfirmedError, str(row.id)):
+            try:
+                return await self._repository.insert(row)
+            except UnavailableError as error:
+                if error.may_have_happened:
+                    raise NotificationUnconfirmedError(str(row.id)) from error
+                raise
 
     async def find_repeated(self, push: NewPush) -> PushNotificationModel | None:
         """The row that an earlier request with this key stored; None when the key is new, or not given.
@@ -100,10 +104,11 @@ class PushNotificationWriter:
 
     async def _is_confirmed(self, row_id: ObjectId) -> bool:
         """Whether a majority has the row; False for one that went with a former primary."""
-        try:
-            return await self._repository.confirm(row_id)
-        except UnavailableError as error:
-            raise NotificationUnconfirmedError(str(row_id)) from error
+        with told_if_cut(NotificationUnconfirmedError, str(row_id)):
+            try:
+                return await self._repository.confirm(row_id)
+            except UnavailableError as error:
+                raise NotificationUnconfirmedError(str(row_id)) from error
 
     async def claim(
         self, row_ids: Sequence[ObjectId], *, owner: str, lease_seconds: float

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from modules.account.types import account_id_problems
 from modules.application.errors import ConfigurationError, InvalidInputError, Problem, UnavailableError
+from modules.application.event_loop_thread import is_cut
 from modules.application.local_time import Meant
 from modules.application.mongo_database import DatabaseClock
 from modules.notification.errors import (
@@ -128,6 +129,10 @@ class PushSender:
                 )
             except (UnavailableError, ConfigurationError) as error:
                 raise ImmediateSendDeferredError(notification_id) from error
+            except asyncio.CancelledError:
+                # The row is there, as after the wait: the caller gets its id.
+                if not is_cut():
+                    raise
 
     async def get(self, notification_id: str) -> PushNotification:
         return to_public(await self._reader.get(notification_id))

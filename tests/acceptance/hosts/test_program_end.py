@@ -115,3 +115,48 @@ def test_what_was_accepted_is_kept_though_the_program_ends(room: HostRoom) -> No
     ended = room.run(f"{BEGIN}\nstart()\nsay(sent=send(immediate=False))")
     assert ended.code == 0, ended.errors
     assert room.status(ended.said[-1]["sent"]) == "pending"
+
+
+CALL_UNDER_WAY = f"""{BEGIN}
+import atexit
+from modules.application.errors import ServiceError
+from tests.support.held_insert import HeldInsert
+from tests.support.servers import eventually
+answers = []
+def tell():
+    sender.join(60)
+    say(sent=answers[0])
+# Before the service's own, and so called after it.
+atexit.register(tell)
+start()
+send(immediate=False)
+key = {{"account_id": ACCOUNT, "idempotency_key": "wanted"}}
+held = HeldInsert(os.environ["MONGODB_URI"], os.environ["MONGODB_DATABASE"], "push_notifications", key)
+held.__enter__()
+def send_held():
+    try:
+        answers.append(
+            NotificationService.send_push_for_account(
+                account_id=ACCOUNT, params=PARAMS, idempotency_key="wanted"
+            )
+        )
+    except ServiceError as error:
+        answers.append(repr(error))
+sender = threading.Thread(target=send_held, daemon=True)
+sender.start()
+eventually(held.is_waited_for)
+def release_at_the_close():
+    try:
+        while True:
+            NotificationService.list_push_notifications(account_id=ACCOUNT)
+    except ServiceError:
+        held.release()
+threading.Thread(target=release_at_the_close, daemon=True).start()
+"""
+
+
+def test_a_call_of_another_thread_that_is_under_way_at_the_end_is_answered(room: HostRoom) -> None:
+    ended = room.run(CALL_UNDER_WAY)
+    assert (ended.code, ended.errors) == (0, "")
+    assert room.status(ended.said[-1]["sent"]) == "pending"
+    assert ended.last_seconds < END_SECONDS

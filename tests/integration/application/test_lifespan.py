@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from temporalio.client import Client
 
 from bootstrap import Application, Role, bootstrap, bootstrap_async
+from modules.application.application_service import ApplicationService
 from modules.application.errors import (
     ApplicationClosedError,
     NotBootstrappedError,
@@ -194,7 +195,20 @@ async def test_calls_that_meet_a_closing_application_end(settings: Settings) -> 
     done, waiting = await asyncio.wait(calls, timeout=30)
     assert not waiting
     await closing
-    assert {type(each.exception()) for each in done} <= {type(None), *ENDINGS}
+    errors = [each.exception() for each in done]
+    assert {type(error) for error in errors} <= {type(None), *ENDINGS}
+    assert not [error for error in errors if getattr(error, "may_have_happened", False)], "none was cut"
+
+
+async def test_a_workers_wait_for_its_own_end_does_not_hold_up_the_close(settings: Settings) -> None:
+    patient = settings.worker.model_copy(update={"graceful_shutdown_seconds": 3600.0})
+    application = await bootstrap_async(settings.model_copy(update={"worker": patient}), role=Role.WORKER)
+    waiting = asyncio.create_task(ApplicationService.wait_served_async())
+    await asyncio.sleep(0)
+    # Asked for later, answered once the other is under way.
+    await ApplicationService.check_async()
+    await application.close_async()
+    await waiting
 
 
 async def test_a_hosts_logging_is_its_own_while_the_service_works(settings: Settings) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from modules.application import event_loop_thread
 from modules.application.errors import ApplicationClosedError, ServiceError
-from modules.application.event_loop_thread import EventLoopThread
+from modules.application.event_loop_thread import EventLoopThread, told_if_cut
+from modules.notification.errors import CampaignUnconfirmedError
+from tests.support.servers import eventually
 
 
 @pytest.fixture
@@ -186,5 +189,118 @@ async def test_who_waits_for_work_that_the_stop_cancels_is_told() -> None:
     await started.wait()
     await asyncio.to_thread(thread.stop)
     for waiting in (plain, under_another_loop):
-        with pytest.raises(ApplicationClosedError):
+        with pytest.raises(ApplicationClosedError) as cut:
             await waiting
+        assert cut.value.may_have_happened
+
+
+class Held:
+    """Work that goes on until it is released, in a call that waits for it in the background."""
+
+    def __init__(self, thread: EventLoopThread, pool: ThreadPoolExecutor, *, lasting: bool = False) -> None:
+        self._thread = thread
+        self._released = asyncio.Event()
+        self._started = threading.Event()
+        self.call = pool.submit(asyncio.run, thread.call(self._work, lasting=lasting))
+        assert self._started.wait(10)
+
+    async def _work(self) -> str:
+        self._started.set()
+        await self._released.wait()
+        return "done"
+
+    def release(self) -> None:
+        self._thread._loop.call_soon_threadsafe(self._released.set)
+
+
+def end_of_calls(
+    thread: EventLoopThread, told: list[str], within_seconds: float = 60.0
+) -> Coroutine[Any, Any, None]:
+    async def end() -> None:
+        told.append("refused")
+        await thread.end_calls(within_seconds=within_seconds)
+        told.append("ended")
+
+    return end()
+
+
+def test_the_last_one_waits_for_calls_under_way_and_refuses_new_ones_meanwhile() -> None:
+    thread, told = EventLoopThread("waiting"), list[str]()
+    with ThreadPoolExecutor() as pool:
+        held = Held(thread, pool)
+        last = pool.submit(thread.run_last, end_of_calls(thread, told))
+        eventually(lambda: told == ["refused"])
+        with pytest.raises(ApplicationClosedError) as refused:
+            thread.run(thread_name())
+        assert not refused.value.may_have_happened
+        assert told == ["refused"]
+        held.release()
+        last.result(10)
+        assert held.call.result(10) == "done"
+    thread.stop()
+    assert told == ["refused", "ended"]
+
+
+def test_what_outlasts_the_wait_is_cut_and_its_caller_told_that_it_may_have_happened() -> None:
+    thread, told = EventLoopThread("cutting"), list[str]()
+    with ThreadPoolExecutor() as pool:
+        held = Held(thread, pool)
+        thread.run_last(end_of_calls(thread, told, within_seconds=0.0))
+        with pytest.raises(ApplicationClosedError) as cut:
+            held.call.result(10)
+    thread.stop()
+    assert cut.value.may_have_happened
+    assert told == ["refused", "ended"]
+
+
+def test_what_only_the_end_ends_is_neither_waited_for_nor_cut_before_it() -> None:
+    thread, told = EventLoopThread("lasting"), list[str]()
+    with ThreadPoolExecutor() as pool:
+        held = Held(thread, pool, lasting=True)
+        thread.run_last(end_of_calls(thread, told, within_seconds=3600.0))
+        assert not held.call.done()
+        thread.stop()
+        with pytest.raises(ApplicationClosedError):
+            held.call.result(10)
+
+
+def test_work_that_is_cut_may_say_what_its_caller_is_told() -> None:
+    thread, told = EventLoopThread("saying"), list[str]()
+    started = threading.Event()
+
+    async def work() -> None:
+        with told_if_cut(CampaignUnconfirmedError, "id-1"):
+            started.set()
+            await asyncio.Event().wait()
+
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(thread.run, work())
+        assert started.wait(10)
+        thread.run_last(end_of_calls(thread, told, within_seconds=0.0))
+        with pytest.raises(CampaignUnconfirmedError) as cut:
+            waiting.result(10)
+    thread.stop()
+    assert cut.value.campaign_id == "id-1"
+
+
+async def test_who_gives_up_is_not_told_that_the_application_ended(loop_thread: EventLoopThread) -> None:
+    started, ended = asyncio.Event(), asyncio.Event()
+    here, seen = asyncio.get_running_loop(), list[type[BaseException]]()
+
+    async def work() -> None:
+        try:
+            with told_if_cut(CampaignUnconfirmedError, "id-1"):
+                here.call_soon_threadsafe(started.set)
+                await asyncio.Event().wait()
+        except BaseException as error:
+            seen.append(type(error))
+            here.call_soon_threadsafe(ended.set)
+            raise
+
+    waiting = asyncio.create_task(loop_thread.call(work))
+    await started.wait()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await ended.wait()
+    assert seen == [asyncio.CancelledError]
