@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from modules.device_token.types import Device, TargetKind
 
@@ -24,8 +24,10 @@ def installation_id(kind: TargetKind, address: str) -> str | None:
     return name if _INSTALLATION.fullmatch(name) else None
 
 
-def one_an_installation(devices: Iterable[Device]) -> list[Device]:
+def one_an_installation(devices: Sequence[Device]) -> list[Device]:
     """The devices in their order, of each app's installation the first only."""
+    if len(devices) < 2:
+        return list(devices)
     kept: dict[tuple[str, str], Device] = {}
     for device in devices:
         installation = installation_id(device.kind, device.address)

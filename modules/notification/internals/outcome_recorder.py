@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -52,13 +53,15 @@ class OutcomeRecorder:
         written = await self._settle_patiently(settled, now, lease)
         await self._retire(settled)
         reports: dict[ObjectId, DeliveryReport] = {}
+        statuses = Counter(each.settlement.status for each in settled if each.row.id in written)
+        for status, count in statuses.items():
+            SETTLED.labels(status=status.value).inc(count)
         for each in settled:
             row_id, settlement = each.row.id, each.settlement
             if row_id not in written:
                 REFUSED_WRITES.inc()
                 _log.warning("write refused by the fence", action="push.fenced", notification_id=str(row_id))
                 continue
-            SETTLED.labels(status=settlement.status.value).inc()
             accepted = accepted_count(settlement)
             reports[row_id] = DeliveryReport(
                 notification_id=str(row_id),

@@ -28,9 +28,9 @@ from modules.notification.types import (
     Priority,
     PushPayload,
     PushTarget,
-    SendPushResult,
     Status,
     TargetAction,
+    TargetResult,
 )
 
 # A message goes out on what was so within this time: a device's account, a wish, the time that is left.
@@ -161,11 +161,13 @@ class Ending:
         return replace(sent, settlement=end.settlement, event=end.event, detail=detail)
 
 
-def settled_by(round_: Round, sent: SendPushResult, settlement: Settlement) -> SettledRow:
+def settled_by(
+    round_: Round, results: Sequence[tuple[PushTarget, TargetResult]], settlement: Settlement
+) -> SettledRow:
     tried: list[str] = []
     dead: list[tuple[Device, Classification]] = []
     tally: dict[str, int] = {}
-    for target, result in zip(round_.targets, sent.results, strict=True):
+    for target, result in results:
         verdict = result.classification
         device = round_.devices.get(target.device_id)
         if verdict.attempted and device is not None:

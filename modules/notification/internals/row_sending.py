@@ -254,14 +254,14 @@ class RowSending:
 
     def _note(self, pushes: Sequence[Push], sent: Sequence[SendPushResult], page: Page) -> None:
         """Count what is clear; a refusal that may be its target's own fault counts once it is judged."""
-        clear = []
+        clear: list[TargetResult] = []
         for push, answer in zip(pushes, sent, strict=True):
             for target, result in zip(push.targets, answer.results, strict=True):
                 spike = self._blame.note(push.payload.content_key, target, result)
                 if spike is not None:
                     _log.error("a content is refused by many", action="push.refused_by_many", **asdict(spike))
-            clear.append([each for each in answer.results if _is_clear(each)])
-        page.tally.count([SendPushResult(results=tuple(results)) for results in clear])
+            clear.extend(each for each in answer.results if _is_clear(each))
+        page.tally.count([SendPushResult(results=tuple(clear))])
 
     def _is_undecided(self, row: RowUnderWay) -> bool:
         key = row.round.row.content_fingerprint

@@ -16,7 +16,6 @@ from modules.notification.types import (
     Classification,
     OutcomePolicy,
     PushTarget,
-    SendPushResult,
     TargetResult,
 )
 
@@ -126,18 +125,16 @@ def settled_row(row: RowUnderWay, fold: Fold, now: datetime) -> SettledRow:
     if row.ending is not None and not row.results:
         return row.ending.settled()
     row.await_newcomers()
-    targets, results = zip(*row.results, strict=True)
-    round_ = replace(row.round, targets=targets)
-    sent = SendPushResult(results=results)
+    round_ = row.round
     try:
         settlement = fold.settle(
             round_.progress,
-            results,
-            apps={target.device_id: target.app_id for target in targets},
+            [result for _, result in row.results],
+            apps={target.device_id: target.app_id for target, _ in row.results},
             active_ids=round_.active_ids,
             now=now,
         )
-        settled = settled_by(round_, sent, settlement)
+        settled = settled_by(round_, row.results, settlement)
         return settled if row.ending is None else row.ending.settled_after(settled)
     except Exception as error:  # noqa: BLE001 - recorded on the row; its text can hold content
         return failed(round_.row, round_.progress, error)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import fields
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from bson import ObjectId
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from modules.notification.types import (
     AndroidOptions,
@@ -22,10 +22,6 @@ from modules.notification.types import (
 )
 
 SCHEMA_VERSION: Final = 1
-_OPTIONS_OF: Final = {
-    name: frozenset(field.name for field in fields(kind))
-    for name, kind in (("android", AndroidOptions), ("apns", ApnsOptions), ("webpush", WebPushOptions))
-}
 DEFAULT_MAX_RETRIES = 4
 DEFAULT_MAX_LOST_CLAIMS = 5
 DEFAULT_PROVIDER = "fcm"
@@ -48,7 +44,7 @@ class ClaimModel(_Part):
     claimed_at: datetime
     lease_expires_at: datetime
     recovered: bool
-    dispatched: list[str] = []
+    dispatched: list[str] = Field(default_factory=list)
 
 
 class DeviceRecordModel(_Part):
@@ -81,20 +77,18 @@ class TransitionModel(_Part):
     target: Status
 
 
+def _option_of(kind: type[Any]) -> StringConstraints:
+    """The names that this version knows: an option that it does not may forbid what it would send."""
+    return StringConstraints(pattern=f"^({'|'.join(field.name for field in fields(kind))})$")
+
+
 class PlatformOptionsModel(_Part):
     """What the caller chose for one platform only, as FCM names it."""
 
-    android: dict[str, Any] = {}
-    apns: dict[str, Any] = {}
-    webpush: dict[str, Any] = {}
+    android: dict[Annotated[str, _option_of(AndroidOptions)], Any] = Field(default_factory=dict)
+    apns: dict[Annotated[str, _option_of(ApnsOptions)], Any] = Field(default_factory=dict)
+    webpush: dict[Annotated[str, _option_of(WebPushOptions)], Any] = Field(default_factory=dict)
     analytics_label: str | None = None
-
-    @field_validator(*_OPTIONS_OF)
-    @classmethod
-    def _known(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        if not _OPTIONS_OF[str(info.field_name)].issuperset(options):
-            raise ValueError("holds an option that this version does not know")
-        return options
 
 
 class CampaignRefModel(_Part):
@@ -139,7 +133,7 @@ class PushNotificationModel(_Part):
     campaign: CampaignRefModel | None = None
     title: str | None
     body: str | None
-    data: dict[str, str] = {}
+    data: dict[str, str] = Field(default_factory=dict)
     category: str = "general"
     outcome_policy: OutcomePolicy = OutcomePolicy.AT_LEAST_ONCE
     provider: str = DEFAULT_PROVIDER
@@ -153,17 +147,17 @@ class PushNotificationModel(_Part):
     correlation_id: str | None = None
     claim: ClaimModel | None = None
     # What the claim that was let go had from the one before; the next claim takes it over.
-    dispatched: list[str] = []
+    dispatched: list[str] = Field(default_factory=list)
     lost_claims: int = 0
-    devices: list[DeviceRecordModel] = []
-    provider_message_ids: list[str] = []
-    device_tokens_used: list[str] = []
-    invalid_tokens: list[str] = []
+    devices: list[DeviceRecordModel] = Field(default_factory=list)
+    provider_message_ids: list[str] = Field(default_factory=list)
+    device_tokens_used: list[str] = Field(default_factory=list)
+    invalid_tokens: list[str] = Field(default_factory=list)
     error_type: str | None = None
     error_message: str | None = None
     sent_at: datetime | None = None
     delivered_at: datetime | None = None
-    events: list[EventModel] = []
+    events: list[EventModel] = Field(default_factory=list)
 
     def to_document(self) -> dict[str, Any]:
         """The document to store; absent optional fields stay absent where an index counts on it."""

@@ -37,7 +37,9 @@ class ReceiptRepository(Repository):
         )
 
     async def among(self, ids: Collection[str]) -> set[str]:
-        """Those of these ids that there is a receipt for."""
+        """Those of these ids that there is a receipt for; none, at little cost, while there is no receipt."""
+        if not await self._patience.repeated(lambda: self._collection.find_one({}, {"_id": 1})):
+            return set()
         wanted = {"_id": {"$in": list(ids)}}
         found = await self._patience.repeated(lambda: self._collection.find(wanted, {"_id": 1}).to_list())
         return {document["_id"] for document in found}
