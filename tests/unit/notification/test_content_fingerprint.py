@@ -78,7 +78,7 @@ def test_what_is_new_makes_a_difference_and_is_read_as_it_was_said(said: dict[st
 def test_a_row_with_an_option_of_a_later_release_is_not_read() -> None:
     document = new_row(make_push(), NOW).to_document()
     document["options"]["apns"]["relevance_score"] = "1"
-    with pytest.raises(ValueError, match="options.apns.relevance_score"):
+    with pytest.raises(ValueError, match=r"options\.apns\.relevance_score"):
         PushNotificationModel.model_validate(document)
 
 
