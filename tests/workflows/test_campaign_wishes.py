@@ -8,6 +8,7 @@ import pytest
 from temporalio.client import WorkflowFailureError
 
 from modules.application.worker import Lane
+from modules.notification.campaign_types import CampaignRunParams
 from modules.notification.workers import campaign_worker
 from modules.notification.workers.campaign_steps import (
     CANCEL_ACTIVITY,
@@ -111,21 +112,28 @@ async def test_a_wish_for_what_is_so_already_is_recorded_once_more(runs: Workflo
     assert campaign.reasons[:2] == ["Step 1 of 2: because."] * 2
 
 
+async def resume_during_a_look(
+    runs: WorkflowRuns, campaign: ScriptedCampaign, params: CampaignRunParams
+) -> None:
+    """Have a run read its record, and resume it before it has the answer."""
+    campaign.look_gate.clear()
+    await runs.runtime.signal(CampaignWorker, params, "look")
+    async with campaign.news:
+        await campaign.news.wait_for(lambda: campaign.looks == 1)
+    campaign.wish = "running"
+    resumed = asyncio.create_task(runs.runtime.update(CampaignWorker, params, "resume", None))
+    while (await runs.runtime.query(CampaignWorker, params, "progress")).state != "running":
+        await asyncio.sleep(0.05)
+    campaign.look_gate.set()
+    await resumed
+
+
 async def test_a_command_that_comes_during_a_look_is_newer_than_what_is_found(runs: WorkflowRuns) -> None:
     campaign, params = ScriptedCampaign(accounts=10, paused=True), make_campaign()
     async with runs.serving(*campaign.all(), lane=Lane.BULK):
         handle = await runs.start(CampaignWorker, params)
         await campaign.recorded("paused")
-        campaign.look_gate.clear()
-        await runs.runtime.signal(CampaignWorker, params, "look")
-        async with campaign.news:
-            await campaign.news.wait_for(lambda: campaign.looks == 1)
-        campaign.wish = "running"
-        resumed = asyncio.create_task(runs.runtime.update(CampaignWorker, params, "resume", None))
-        while (await runs.runtime.query(CampaignWorker, params, "progress")).state != "running":
-            await asyncio.sleep(0.05)
-        campaign.look_gate.set()
-        await resumed
+        await resume_during_a_look(runs, campaign, params)
         assert await handle.result() == {"sent": 10}
     assert "paused" not in campaign.states[1:]
 
@@ -135,17 +143,8 @@ async def test_a_look_that_a_command_overtakes_is_made_again(runs: WorkflowRuns)
     async with runs.serving(*campaign.all(), lane=Lane.BULK):
         handle = await runs.start(CampaignWorker, params)
         await campaign.recorded("paused")
-        campaign.look_gate.clear()
         campaign.recorded_rate = 50.0
-        await runs.runtime.signal(CampaignWorker, params, "look")
-        async with campaign.news:
-            await campaign.news.wait_for(lambda: campaign.looks == 1)
-        campaign.wish = "running"
-        resumed = asyncio.create_task(runs.runtime.update(CampaignWorker, params, "resume", None))
-        while (await runs.runtime.query(CampaignWorker, params, "progress")).state != "running":
-            await asyncio.sleep(0.05)
-        campaign.look_gate.set()
-        await resumed
+        await resume_during_a_look(runs, campaign, params)
         assert await handle.result() == {"sent": 10}
     assert campaign.looks == 2
     assert campaign.slices[-1].rate_per_second == 50.0
