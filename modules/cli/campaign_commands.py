@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modules.application.errors import Problem
+from modules.application.errors import Problem, UnavailableError
 from modules.cli.campaign_options import AudienceOptions, parse_rate, parse_rollout
 from modules.cli.campaign_watch import watch
 from modules.cli.exit_codes import UsageProblemsError
@@ -32,7 +32,7 @@ from modules.cli.message_options import (
 )
 from modules.cli.notification_commands import DEFAULT_LIST_LIMIT
 from modules.cli.option_parsing import parse_duration
-from modules.cli.output import JsonOption, print_fields, print_table, show, show_fields
+from modules.cli.output import JsonOption, print_fields, print_table, show, show_fields, told_when_interrupted
 from modules.cli.session import application
 from modules.device_token.types import Platform
 from modules.notification.types import OutcomePolicy
@@ -157,17 +157,28 @@ def send(
         from modules.notification.campaign_service import CampaignService
         from modules.notification.notification_service import NotificationService
 
-        campaign_id = NotificationService.send_push_to_audience(
-            audience=audience,
-            params=params,
-            campaign_key=key,
-            expires_in=expiry,
-            rate_per_second=rate_per_second,
-            rollout=steps,
-            dry_run=dry_run,
-        )
-        accepted = CampaignService.get_campaign(campaign_id=campaign_id)
-    _show_accepted(accepted)
+        with told_when_interrupted("the campaign"):
+            campaign_id = NotificationService.send_push_to_audience(
+                audience=audience,
+                params=params,
+                campaign_key=key,
+                expires_in=expiry,
+                rate_per_second=rate_per_second,
+                rollout=steps,
+                dry_run=dry_run,
+            )
+        accepted: dict[str, object] = {"campaign_id": campaign_id}
+        try:
+            campaign = CampaignService.get_campaign(campaign_id=campaign_id)
+        except UnavailableError as error:
+            accepted |= {"state": None, "unseen": error.reason}
+        else:
+            accepted |= {
+                "state": campaign.state,
+                "accounts": campaign.accounts,
+                "expires_at": campaign.expires_at,
+            }
+    show_fields(accepted)
 
 
 @app.command("show")
@@ -266,17 +277,6 @@ def set_rate(
 
 def _show(campaign: Campaign) -> None:
     show(_document(campaign), lambda console: _print_campaign(console, campaign))
-
-
-def _show_accepted(campaign: Campaign) -> None:
-    show_fields(
-        {
-            "campaign_id": campaign.id,
-            "state": campaign.state,
-            "accounts": campaign.accounts,
-            "expires_at": campaign.expires_at,
-        }
-    )
 
 
 def _show_state(campaign: Campaign) -> None:

@@ -12,6 +12,7 @@ from modules.application.errors import (
     ServiceError,
     UnavailableError,
 )
+from modules.notification.errors import StartDeferredError
 
 
 class ExitCode(IntEnum):
@@ -51,5 +52,7 @@ def exit_code_for(error: ServiceError) -> int:
     if isinstance(error, UsageProblemsError):
         return ExitCode.USAGE
     if isinstance(error, ConfigurationError):
+        return ExitCode.MISCONFIGURED
+    if isinstance(error, StartDeferredError) and error.has_to_be_mended:
         return ExitCode.MISCONFIGURED
     return ExitCode.UNAVAILABLE if isinstance(error, UnavailableError) else ExitCode.REFUSED

@@ -32,7 +32,7 @@ from modules.cli.message_options import (
     TitleOption,
 )
 from modules.cli.option_parsing import parse_duration
-from modules.cli.output import JsonOption, print_fields, print_table, show, show_fields
+from modules.cli.output import JsonOption, print_fields, print_table, show, show_fields, told_when_interrupted
 from modules.cli.session import application
 from modules.notification.types import OutcomePolicy
 
@@ -96,27 +96,33 @@ def send(
     with application("caller" if immediate else "operator") as opened:
         from modules.notification.notification_service import NotificationService
 
-        notification_id = NotificationService.send_push_for_account(
-            account_id=account,
-            params=params,
-            immediate=immediate,
-            expires_in=expiry,
-            idempotency_key=idempotency_key,
-        )
-        sent = NotificationService.get_push_notification(notification_id=notification_id)
-        link = _web_ui_link(sent, opened.settings.temporal)
-    show_fields(
-        {
-            "notification_id": notification_id,
-            "status": sent.status,
-            "error_type": sent.error_type,
-            "error_message": sent.error_message,
-            "accepted_by_devices": sum(device.message_id is not None for device in sent.devices),
-            "devices_tried": len(sent.devices),
-            "expires_at": sent.expires_at,
-            "web_ui": link,
-        }
-    )
+        with told_when_interrupted("the notification"):
+            notification_id = NotificationService.send_push_for_account(
+                account_id=account,
+                params=params,
+                immediate=immediate,
+                expires_in=expiry,
+                idempotency_key=idempotency_key,
+            )
+        accepted: dict[str, object] = {"notification_id": notification_id}
+        try:
+            sent = NotificationService.get_push_notification(notification_id=notification_id)
+        except UnavailableError as error:
+            accepted |= {"status": None, "unseen": error.reason}
+        else:
+            accepted |= _outcome(sent) | {"web_ui": _web_ui_link(sent, opened.settings.temporal)}
+    show_fields(accepted)
+
+
+def _outcome(sent: PushNotification) -> dict[str, object]:
+    return {
+        "status": sent.status,
+        "error_type": sent.error_type,
+        "error_message": sent.error_message,
+        "accepted_by_devices": sum(device.message_id is not None for device in sent.devices),
+        "devices_tried": len(sent.devices),
+        "expires_at": sent.expires_at,
+    }
 
 
 def show_notification(notification_id: IdArgument, _json: JsonOption = False) -> None:

@@ -13,7 +13,7 @@ from modules.authentication.errors import OneTimePasswordDeferredError
 from modules.authentication.types import OneTimePasswordText, OneTimePasswordTicket
 from modules.cli.device_commands import AccountOption
 from modules.cli.exit_codes import ExitCode
-from modules.cli.output import JsonOption, show_fields
+from modules.cli.output import JsonOption, show_fields, told_when_interrupted
 from modules.cli.session import application
 
 app = typer.Typer(help="One-time passwords, sent as immediate push.")
@@ -37,9 +37,10 @@ def send(
         from modules.authentication.authentication_service import AuthenticationService
 
         try:
-            ticket = AuthenticationService.send_one_time_password(
-                account_id=account, purpose=purpose, text=text
-            )
+            with told_when_interrupted("the code"):
+                ticket = AuthenticationService.send_one_time_password(
+                    account_id=account, purpose=purpose, text=text
+                )
         except OneTimePasswordDeferredError as error:
             # The person will have the code, and whoever typed this needs the ticket for it.
             _show(error.ticket, deferred=error.reason)

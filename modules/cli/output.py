@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -95,6 +96,16 @@ def print_table(console: Console, columns: Sequence[str], rows: Iterable[Sequenc
 def note(line: str) -> None:
     """Say what goes on, on standard error, where it never mixes with a document."""
     print(plain(line), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def told_when_interrupted(what: str) -> Iterator[None]:
+    """Have Ctrl-C say what may have become of `what` is accepted within the block."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        show_problems(code="interrupted", reason=f"{what} may have been accepted, and may go out")
+        raise
 
 
 def show_error(error: ServiceError) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from modules.application.errors import (
     ConfigurationError,
     ConflictError,
+    HostUnknownError,
     NotFoundError,
+    ServiceError,
     UnavailableError,
 )
 
@@ -55,17 +57,28 @@ class PushNotificationNotCancellableError(ConflictError):
         )
 
 
-class ImmediateSendDeferredError(UnavailableError):
-    """Temporal could not be reached at the call: the row is kept and the master worker will deliver it.
+class StartDeferredError(UnavailableError):
+    """Temporal could not be reached at the call, or refused what a setting says: what is kept starts later.
 
-    `notification_id` is the row's id.
+    Where a setting is to be mended before, `has_to_be_mended`, and this has the code and field of `cause`.
     """
 
-    def __init__(self, notification_id: str) -> None:
-        super().__init__(
-            code="temporal_unavailable",
-            reason=f"Temporal cannot be reached; notification {notification_id} is kept and sent later",
+    def __init__(self, kept: str, cause: ServiceError | None) -> None:
+        code, field, why = "temporal_unavailable", None, "Temporal cannot be reached"
+        # A name that is not known yet may come to be.
+        self.has_to_be_mended = isinstance(cause, ConfigurationError) and not isinstance(
+            cause, HostUnknownError
         )
+        if cause is not None and self.has_to_be_mended:
+            code, field, why = cause.code, cause.field, cause.reason
+        super().__init__(code=code, field=field, reason=f"{why}; {kept}")
+
+
+class ImmediateSendDeferredError(StartDeferredError):
+    """The row is kept and the master worker will deliver it. `notification_id` is the row's id."""
+
+    def __init__(self, notification_id: str, cause: ServiceError | None = None) -> None:
+        super().__init__(f"notification {notification_id} is kept and sent later", cause)
         self.notification_id = notification_id
 
 
@@ -150,17 +163,11 @@ class CampaignDryRunError(ConflictError):
         )
 
 
-class CampaignDeferredError(UnavailableError):
-    """Temporal could not be reached at the call: the campaign is kept and the master worker will start it.
+class CampaignDeferredError(StartDeferredError):
+    """The campaign is kept and the master worker will start it. `campaign_id` is its id."""
 
-    `campaign_id` is its id.
-    """
-
-    def __init__(self, campaign_id: str) -> None:
-        super().__init__(
-            code="temporal_unavailable",
-            reason=f"Temporal cannot be reached; campaign {campaign_id} is kept and started later",
-        )
+    def __init__(self, campaign_id: str, cause: ServiceError | None = None) -> None:
+        super().__init__(f"campaign {campaign_id} is kept and started later", cause)
         self.campaign_id = campaign_id
 
 

@@ -105,6 +105,18 @@ def test_a_caller_goes_on_without_a_temporal_whose_host_is_not_known_yet(
     assert kept["expires_at"] is not None
 
 
+def test_a_campaign_that_a_setting_keeps_from_starting_is_kept_and_names_the_setting(
+    notifications: CommandLine, stack: LocalStack
+) -> None:
+    operator = notifications.using(**of(stack, "no such namespace"))
+    message = ("--topic", "news", "--title", "Hello", "--body", "You")
+    ended = operator.run("campaign", "send", "--key", "kept", *message, "--json")
+    assert (ended.code, ended.error["code"]) == (MISCONFIGURED, "temporal_misconfigured")
+    assert ended.error["field"] == "temporal.namespace"
+    kept = notifications.json("campaign", "show", ended.error["campaign_id"])
+    assert kept["state"] == "collecting"
+
+
 def test_several_processes_end_with_the_code_of_the_one_that_could_not_start(
     notifications: CommandLine, stack: LocalStack
 ) -> None:

@@ -102,7 +102,7 @@ class CampaignAcceptance:
         try:
             return await self._run(params=params)
         except (UnavailableError, ConfigurationError) as error:
-            raise CampaignDeferredError(str(campaign.id)) from error
+            raise CampaignDeferredError(str(campaign.id), error) from error
 
     async def _confirmed(
         self, request: CampaignRequest, known: CampaignModel, now: datetime

@@ -128,7 +128,7 @@ class PushSender:
                     outcome=outcome,
                 )
             except (UnavailableError, ConfigurationError) as error:
-                raise ImmediateSendDeferredError(notification_id) from error
+                raise ImmediateSendDeferredError(notification_id, error) from error
             except asyncio.CancelledError:
                 # The row is there, as after the wait: the caller gets its id.
                 if not is_cut():
