@@ -6,12 +6,14 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from functools import cache, partial
 from pathlib import Path
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
+from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.service import RPCError, RPCStatusCode, TLSConfig
 
 from modules.application.errors import ConfigurationError
@@ -34,6 +36,13 @@ FAILURE_HOLDS_SECONDS = 1.0
 _log = get_logger()
 # What a server answers that manages search attributes elsewhere (Temporal Cloud) or forbids it to us.
 _NOT_OURS_TO_ADD = (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED)
+
+
+@cache
+def _runtime() -> Runtime:
+    """The SDK's native part, which would print to standard output; what goes wrong is told by our errors."""
+    return Runtime(telemetry=TelemetryConfig(logging=None))
+
 
 ConnectedHook = Callable[[Client], Awaitable[None]]
 
@@ -126,7 +135,9 @@ class TemporalGateway:
     async def _connect(self) -> Client:
         settings = self._settings
         seconds = settings.connect_timeout_seconds
-        connect = connect_over_grpc if self._in_forked_process else Client.connect
+        connect = (
+            connect_over_grpc if self._in_forked_process else partial(Client.connect, runtime=_runtime())
+        )
         try:
             async with asyncio.timeout(seconds):
                 client = await connect(

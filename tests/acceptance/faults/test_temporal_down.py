@@ -50,7 +50,9 @@ def test_fault_10_temporal_restarts_during_a_scan(fresh_room: FaultRoom) -> None
 
 
 @pytest.mark.parametrize("fresh_room", [{"TEMPORAL_CONNECT_TIMEOUT_SECONDS": 2}], indirect=True)
-def test_fault_11_temporal_unreachable_at_the_call(fresh_room: FaultRoom) -> None:
+def test_fault_11_temporal_unreachable_at_the_call(
+    fresh_room: FaultRoom, capfd: pytest.CaptureFixture[str]
+) -> None:
     """The caller is told by a typed error that carries the id; the master worker delivers it, once."""
     room = fresh_room
     [account] = room.accounts(1)
@@ -59,6 +61,7 @@ def test_fault_11_temporal_unreachable_at_the_call(fresh_room: FaultRoom) -> Non
     with pytest.raises(ImmediateSendDeferredError) as deferred:
         room.send(account, immediate=True)
 
+    assert "temporalio" not in "".join(capfd.readouterr()), "the caller's output is its own"
     notification_id = deferred.value.notification_id
     assert room.row(notification_id)["status"] == "pending"
     assert room.audit() == []
