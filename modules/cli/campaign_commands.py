@@ -154,7 +154,6 @@ def send(
     if problems:
         raise UsageProblemsError(problems)
     with audience_options.opened(query) as audience, application():
-        from modules.notification.campaign_service import CampaignService
         from modules.notification.notification_service import NotificationService
 
         with told_when_interrupted("the campaign"):
@@ -167,18 +166,8 @@ def send(
                 rollout=steps,
                 dry_run=dry_run,
             )
-        accepted: dict[str, object] = {"campaign_id": campaign_id}
-        try:
-            campaign = CampaignService.get_campaign(campaign_id=campaign_id)
-        except UnavailableError as error:
-            accepted |= {"state": None, "unseen": error.reason}
-        else:
-            accepted |= {
-                "state": campaign.state,
-                "accounts": campaign.accounts,
-                "expires_at": campaign.expires_at,
-            }
-    show_fields(accepted)
+        accepted = _standing_of(campaign_id)
+    show_fields({"campaign_id": campaign_id, **accepted})
 
 
 @app.command("show")
@@ -277,6 +266,17 @@ def set_rate(
 
 def _show(campaign: Campaign) -> None:
     show(_document(campaign), lambda console: _print_campaign(console, campaign))
+
+
+def _standing_of(campaign_id: str) -> dict[str, object]:
+    """What can be said of a campaign that is accepted: no more than why, where it cannot be read now."""
+    from modules.notification.campaign_service import CampaignService
+
+    try:
+        campaign = CampaignService.get_campaign(campaign_id=campaign_id)
+    except UnavailableError as error:
+        return {"state": None, "unseen": error.reason}
+    return {"state": campaign.state, "accounts": campaign.accounts, "expires_at": campaign.expires_at}
 
 
 def _show_state(campaign: Campaign) -> None:

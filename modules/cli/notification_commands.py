@@ -104,17 +104,18 @@ def send(
                 expires_in=expiry,
                 idempotency_key=idempotency_key,
             )
-        accepted: dict[str, object] = {"notification_id": notification_id}
-        try:
-            sent = NotificationService.get_push_notification(notification_id=notification_id)
-        except UnavailableError as error:
-            accepted |= {"status": None, "unseen": error.reason}
-        else:
-            accepted |= _outcome(sent) | {"web_ui": _web_ui_link(sent, opened.settings.temporal)}
-    show_fields(accepted)
+        accepted = _standing_of(notification_id, opened.settings.temporal)
+    show_fields({"notification_id": notification_id, **accepted})
 
 
-def _outcome(sent: PushNotification) -> dict[str, object]:
+def _standing_of(notification_id: str, settings: TemporalSettings) -> dict[str, object]:
+    """What can be said of a notification that is accepted: no more than why, where it cannot be read now."""
+    from modules.notification.notification_service import NotificationService
+
+    try:
+        sent = NotificationService.get_push_notification(notification_id=notification_id)
+    except UnavailableError as error:
+        return {"status": None, "unseen": error.reason}
     return {
         "status": sent.status,
         "error_type": sent.error_type,
@@ -122,6 +123,7 @@ def _outcome(sent: PushNotification) -> dict[str, object]:
         "accepted_by_devices": sum(device.message_id is not None for device in sent.devices),
         "devices_tried": len(sent.devices),
         "expires_at": sent.expires_at,
+        "web_ui": _web_ui_link(sent, settings),
     }
 
 

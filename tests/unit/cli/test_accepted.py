@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,8 +37,8 @@ def refuse(error: BaseException) -> Any:
 @pytest.fixture(autouse=True)
 def opened(monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
-    def application(*_: object) -> Iterator[None]:
-        yield
+    def application(*_: object) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(settings=SimpleNamespace(temporal=None))
 
     for commands in (campaign_commands, notification_commands, otp_commands):
         monkeypatch.setattr(commands, "application", application)
