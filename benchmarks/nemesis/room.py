@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ from tests.support.service_process import ServiceProcess
 # Requests a lane of a process has under way at most.
 REQUESTS_IN_FLIGHT = 8
 SCAN_EVERY_SECONDS = 3.0
+LOOK_FOR_LEFT_SECONDS = 15.0
+# Longer than a caller that is alive waits with its next command.
+LEFT_FOR = timedelta(seconds=60)
 LOOK_AGAIN_SECONDS = 0.2
 LIST_PAGE = 100
 SETTINGS = {
@@ -55,7 +59,7 @@ class NemesisRoom:
         self._earlier = earlier
         self._turns = dict.fromkeys(CALLERS, 0)
         self._calls = stack.folder / "logs" / f"calls-{room.prefix}.jsonl"
-        self._scanning = threading.Event()
+        self._load_has_ended = threading.Event()
         self._resumed: list[Call] = []
         self._hand: FaultHand | None = None
 
@@ -98,13 +102,15 @@ class NemesisRoom:
             temporal=self._stack.servers["temporal"],
             simulator=self._room.simulator,
         )
-        scanning = threading.Thread(target=self._scan_on, name="scan")
-        scanning.start()
+        operators = [threading.Thread(target=work) for work in (self._scan_on, self._resume_on)]
+        for operator in operators:
+            operator.start()
         try:
             hand.carry_out(schedule, tell)
         finally:
-            self._scanning.set()
-            scanning.join()
+            self._load_has_ended.set()
+            for operator in operators:
+                operator.join()
             hand.calm()
         return hand
 
@@ -115,19 +121,22 @@ class NemesisRoom:
 
     def _scan_on(self) -> None:
         """Trigger a scan every few seconds, as far as the servers let it."""
-        while not self._scanning.wait(SCAN_EVERY_SECONDS):
+        while not self._load_has_ended.wait(SCAN_EVERY_SECONDS):
             with suppress(ServiceError):
                 self._room.scan()
+
+    def _resume_on(self) -> None:
+        """Resume what killed callers left paused, as whoever operates them would: an hour leaves many."""
+        while not self._load_has_ended.wait(LOOK_FOR_LEFT_SECONDS):
+            with suppress(ServiceError):
+                self._resume_held(left_before=datetime.now(UTC) - LEFT_FOR)
 
     def finish(self, within_seconds: float, tell: Tell) -> None:
         """Scan, and resume what was left paused, until nothing is open or the time is over."""
         deadline = time.monotonic() + within_seconds
         while time.monotonic() < deadline:
             try:
-                campaigns = self._campaigns()
-                for campaign in campaigns:
-                    if campaign.state in (CampaignState.PAUSED, CampaignState.HALTED):
-                        self._resume(campaign.id)
+                campaigns = self._resume_held()
                 if self._room.open_count() == 0 and all(each.state in FINAL_STATES for each in campaigns):
                     return
                 self._room.scan()
@@ -135,6 +144,16 @@ class NemesisRoom:
                 tell(f"not finished yet: {error.code}")
             time.sleep(LOOK_AGAIN_SECONDS)
         tell(f"{self._room.open_count()} row(s) are still open after {within_seconds:.0f} s")
+
+    def _resume_held(self, left_before: datetime | None = None) -> list[Campaign]:
+        """Resume all that are held, or those held since then; returns every campaign as it was."""
+        campaigns = self._campaigns()
+        for campaign in campaigns:
+            if campaign.state not in (CampaignState.PAUSED, CampaignState.HALTED):
+                continue
+            if left_before is None or campaign.updated_at < left_before:
+                self._resume(campaign.id)
+        return campaigns
 
     def _resume(self, campaign_id: str) -> None:
         call = Call(
