@@ -22,6 +22,8 @@ from temporalio.service import (
     __version__,
 )
 
+from modules.application.errors import CannotServeHereError
+
 _SERVICES = {
     "workflow": "temporal.api.workflowservice.v1.WorkflowService",
     "operator": "temporal.api.operatorservice.v1.OperatorService",
@@ -95,8 +97,8 @@ class GrpcServiceClient(ServiceClient):
 
     @property
     def worker_service_client(self) -> Any:
-        """Always raises: a worker needs the SDK's native client."""
-        raise NotImplementedError("no worker can be served by this client")
+        """Always raises CannotServeHereError: a worker needs the SDK's native client."""
+        raise CannotServeHereError
 
     def update_rpc_metadata(self, metadata: Mapping[str, str | bytes]) -> None:
         self.config.rpc_metadata = metadata

@@ -236,13 +236,10 @@ def in_child_or_killed(work):
         connection.close()
         work()
         sys.exit(7)
-    ended = 0
-    while not ended and time.monotonic() < began + SECONDS:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        time.sleep(0.01)
-    if not ended:
-        os.kill(child, 9)
-        status = os.waitpid(child, 0)[1]
+    killing = threading.Timer(SECONDS, os.kill, (child, 9))
+    killing.start()
+    status = os.waitpid(child, 0)[1]
+    killing.cancel()
     say(code=os.waitstatus_to_exitcode(status), took=time.monotonic() - began)
 def go_on():
     silent.close()

@@ -56,11 +56,11 @@ threading.Thread(target=lambda: (main.join(), say(sent=send()))).start()
     ),
     "a pool still has work": Ending(
         f"""{BEGIN}
+from tests.support.servers import eventually
 start()
 def work():
     # The interpreter's word that its end has begun.
-    while not thread._shutdown:
-        time.sleep(0.01)
+    eventually(lambda: thread._shutdown)
     say(sent=send())
 ThreadPoolExecutor(1).submit(work)
 """
