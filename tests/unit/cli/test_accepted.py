@@ -44,24 +44,25 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(commands, "application", application)
 
 
-def test_a_notification_whose_status_cannot_be_read_is_told_with_its_id(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("command", "method", "told"),
+    [
+        (SEND, "send_push_for_account", {"notification_id": "the-id", "status": None}),
+        (CAMPAIGN, "send_push_to_audience", {"campaign_id": "the-id", "state": None}),
+    ],
+)
+def test_what_cannot_be_read_any_more_is_told_with_its_id(
+    command: tuple[str, ...],
+    method: str,
+    told: dict[str, str | None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(NotificationService, "send_push_for_account", answer("n1"))
+    monkeypatch.setattr(NotificationService, method, answer("the-id"))
     monkeypatch.setattr(NotificationService, "get_push_notification", refuse(AWAY))
-    assert main.run([*SEND, "--json"]) == ExitCode.OK
-    printed = json.loads(capsys.readouterr().out)
-    assert printed == {"notification_id": "n1", "status": None, "unseen": AWAY.reason}
-
-
-def test_a_campaign_whose_state_cannot_be_read_is_told_with_its_id(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(NotificationService, "send_push_to_audience", answer("c1"))
     monkeypatch.setattr(CampaignService, "get_campaign", refuse(AWAY))
-    assert main.run([*CAMPAIGN, "--json"]) == ExitCode.OK
-    printed = json.loads(capsys.readouterr().out)
-    assert printed == {"campaign_id": "c1", "state": None, "unseen": AWAY.reason}
+    assert main.run([*command, "--json"]) == ExitCode.OK
+    assert json.loads(capsys.readouterr().out) == {**told, "unseen": AWAY.reason}
 
 
 @pytest.mark.parametrize(
