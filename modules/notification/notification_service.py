@@ -227,6 +227,14 @@ class NotificationService(ServiceFacade[NotificationCore]):
         return await cls._on_core(lambda core: core.writer.expire_overdue(limit=limit))
 
     @classmethod
+    async def count_left_receipts_async(cls, *, heartbeat: Callable[[], None]) -> int:
+        """Count receipts that came before the outcomes of processes since lost; returns how many.
+
+        What scans call; `heartbeat` is called after each page.
+        """
+        return await cls._on_core(lambda core: core.writer.count_left_receipts(heartbeat=heartbeat))
+
+    @classmethod
     async def record_delivered_async(
         cls, *, notification_id: str | None = None, message_id: str | None = None
     ) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from bson import ObjectId
@@ -16,6 +16,7 @@ from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import DeviceRetirement, DeviceState
 from modules.logger.logger_service import get_logger
 from modules.notification.internals.delivery_metrics import REFUSED_WRITES, SETTLED
+from modules.notification.internals.early_receipts import EarlyReceipts
 from modules.notification.internals.lease import Lease
 from modules.notification.internals.push_notification_writer import (
     PushNotificationWriter,
@@ -38,9 +39,10 @@ _log = get_logger()
 class OutcomeRecorder:
     """Lives on one event loop. An outcome that is not written is sent again."""
 
-    def __init__(self, writer: PushNotificationWriter, clock: DatabaseClock) -> None:
+    def __init__(self, writer: PushNotificationWriter, clock: DatabaseClock, receipts: EarlyReceipts) -> None:
         self._writer = writer
         self._clock = clock
+        self._receipts = receipts
 
     async def record(self, settled: Sequence[SettledRow], lease: Lease) -> dict[ObjectId, DeliveryReport]:
         """Write the outcomes; returns a report for each row that was still ours to write.
@@ -51,20 +53,17 @@ class OutcomeRecorder:
             return {}
         now = await self._clock.now()
         written = await self._settle_patiently(settled, now, lease)
+        ours = settled if len(written) == len(settled) else self._unfenced(settled, written)
+        self._receipts.expect(ours)
         await self._retire(settled)
-        reports: dict[ObjectId, DeliveryReport] = {}
-        statuses = Counter(each.settlement.status for each in settled if each.row.id in written)
-        for status, count in statuses.items():
+        for status, count in Counter(each.settlement.status for each in ours).items():
             SETTLED.labels(status=status.value).inc(count)
-        for each in settled:
-            row_id, settlement = each.row.id, each.settlement
-            if row_id not in written:
-                REFUSED_WRITES.inc()
-                _log.warning("write refused by the fence", action="push.fenced", notification_id=str(row_id))
-                continue
+        reports: dict[ObjectId, DeliveryReport] = {}
+        for each in ours:
+            settlement = each.settlement
             accepted = accepted_count(settlement)
-            reports[row_id] = DeliveryReport(
-                notification_id=str(row_id),
+            reports[each.row.id] = DeliveryReport(
+                notification_id=str(each.row.id),
                 status=settlement.status,
                 note=settlement.error_type or "accepted",
                 accepted=accepted,
@@ -72,6 +71,17 @@ class OutcomeRecorder:
                 retry_in_seconds=seconds_until(settlement.next_retry_at, now),
             )
         return reports
+
+    def _unfenced(self, settled: Sequence[SettledRow], written: Collection[ObjectId]) -> list[SettledRow]:
+        """Those that were still ours to write; of the others it is told."""
+        ours = []
+        for each in settled:
+            if each.row.id in written:
+                ours.append(each)
+                continue
+            REFUSED_WRITES.inc()
+            _log.warning("write refused by the fence", action="push.fenced", notification_id=str(each.row.id))
+        return ours
 
     async def _settle_patiently(
         self, settled: Sequence[SettledRow], now: datetime, lease: Lease

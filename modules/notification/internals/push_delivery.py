@@ -13,6 +13,7 @@ from modules.application.run_all import run_all
 from modules.application.steady_clock import steady_seconds
 from modules.notification.internals.attempt_tally import AttemptTally
 from modules.notification.internals.delivery_metrics import LOST_CLAIMS
+from modules.notification.internals.early_receipts import EarlyReceipts
 from modules.notification.internals.lease import kept_lease
 from modules.notification.internals.outcome_board import OutcomeBoard
 from modules.notification.internals.outcome_recorder import OutcomeRecorder
@@ -50,7 +51,8 @@ class PushDelivery:
         self._reader = reader
         self._clock = clock
         self._preparation = RowPreparation(clock)
-        self._recorder = OutcomeRecorder(writer, clock)
+        self._receipts = EarlyReceipts(writer)
+        self._recorder = OutcomeRecorder(writer, clock, self._receipts)
         self._sending = RowSending(
             writer=writer, clock=clock, preparation=self._preparation, recorder=self._recorder, lanes=lanes
         )
@@ -89,6 +91,7 @@ class PushDelivery:
         """Wait, within bounds, for deliveries whose callers are gone already."""
         if self._running:
             await asyncio.wait(self._running, timeout=DRAIN_SECONDS)
+        await self._receipts.close()
 
     async def _deliver(
         self, notification_ids: Sequence[str], tally: AttemptTally, stop: SendingStop | None
@@ -98,9 +101,8 @@ class PushDelivery:
         if len(reports) < len(row_ids) > 1:
             for group in await self._writer.suspects(row_ids):
                 reports.update(await self._deliver_due(group, tally, stop))
-        others = [row_id for row_id in row_ids if row_id not in reports]
-        if others:
-            reports.update(await self._explain(others))
+        if len(reports) < len(row_ids):
+            reports.update(await self._explain([row_id for row_id in row_ids if row_id not in reports]))
         for report in reports.values():
             # A row that another claim holds has no outcome yet.
             if report.status is not Status.PROCESSING:

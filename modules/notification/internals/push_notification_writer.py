@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -179,6 +179,15 @@ class PushNotificationWriter:
         """Record a receipt, also one that came before its row was `sent`; False where nothing can get it."""
         return await self._repository.record_receipt(row_id)
 
+    async def count_receipts(self, written: Sequence[SettledRow]) -> None:
+        """Count receipts that came before these outcomes, which are written."""
+        if await self._repository.has_receipts():
+            await self._repository.count_receipts(_receivers(written))
+
+    async def count_left_receipts(self, *, heartbeat: Callable[[], None]) -> int:
+        """Count early receipts that a lost process left behind; `heartbeat` is called after each page."""
+        return await self._repository.count_left_receipts(heartbeat=heartbeat)
+
 
 def content_fingerprint(push: NewPush) -> str:
     """SHA-256 over what makes two requests the same; two with one key must agree in it.
@@ -270,6 +279,18 @@ def _change(settled: SettledRow, now: datetime) -> RowChange:
         finished_at=None if pending else now,
         events=events,
     )
+
+
+def _receivers(written: Sequence[SettledRow]) -> dict[str, ObjectId]:
+    """The rows that can have receipts, by the ids that receipts name them by."""
+    sent = [each for each in written if each.settlement.status is Status.SENT]
+    rows = {str(each.row.id): each.row.id for each in sent}
+    return rows | {
+        device.message_id: each.row.id
+        for each in sent
+        for device in each.settlement.devices
+        if device.message_id
+    }
 
 
 def _refused_change(settled: SettledRow, reason: str, now: datetime) -> RowChange:

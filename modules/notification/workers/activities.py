@@ -71,7 +71,11 @@ class PushNotificationActivities:
 
     @activity.defn(name=EXPIRE_ACTIVITY)
     async def expire_overdue(self) -> int:
-        """End every row past `expires_at` that nobody is delivering; returns how many."""
+        """End every row past `expires_at` that nobody is delivering; returns how many.
+
+        First counts the receipts that lost processes left.
+        """
+        await without_content(NotificationService.count_left_receipts_async(heartbeat=activity.heartbeat))
         return await without_content(self._expire_all())
 
     @activity.defn(name=START_ACTIVITY)

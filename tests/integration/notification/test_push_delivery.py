@@ -15,6 +15,7 @@ from modules.notification.notification_service import NotificationService
 from modules.notification.types import Outcome, OutcomePolicy, SendPushParams, Status
 from modules.preference.preference_service import PreferenceService
 from tests.support.push_service import ACCOUNT, PushService, push_service
+from tests.support.servers import eventually
 
 HOUR = timedelta(hours=1)
 
@@ -363,6 +364,7 @@ def test_a_receipt_takes_a_sent_row_to_delivered_once(service: PushService) -> N
     assert service.read(early).status is Status.PENDING
     service.deliver(late, early)
     assert NotificationService.record_delivered(notification_id=late)
+    eventually(lambda: service.read(early).status is Status.DELIVERED)
     for notification_id in (late, early):
         assert not NotificationService.record_delivered(notification_id=notification_id)
         row = service.read(notification_id)

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from pymongo.collection import Collection
 
+from modules.notification.internals.early_receipts import EarlyReceipts
 from modules.notification.internals.push_notification_writer import PushNotificationWriter
+from modules.notification.internals.store import receipt_repository
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
+from modules.notification.types import Status
 from tests.support.push_rows import Document, claim_one, make_push, make_settled, stored
 
 MESSAGE_ID = "projects/demo/messages/1"
@@ -26,6 +29,17 @@ async def settle(writer: PushNotificationWriter, row: PushNotificationModel) -> 
     assert await writer.settle([make_settled(row)], now=datetime.now(UTC)) == {row.id}
 
 
+async def settle_and_look(writer: PushNotificationWriter, row: PushNotificationModel) -> None:
+    receipts = EarlyReceipts(writer)
+    await settle(writer, row)
+    receipts.expect([make_settled(row)])
+    await receipts.close()
+
+
+async def count_left(writer: PushNotificationWriter) -> int:
+    return await writer.count_left_receipts(heartbeat=lambda: None)
+
+
 @pytest.mark.parametrize("by", ["notification", "message"])
 class TestReceipts:
     async def test_one_that_comes_before_the_outcome_counts_when_that_is_written(
@@ -34,7 +48,7 @@ class TestReceipts:
         row = await claim_one(writer, (await writer.create(make_push())).id)
         assert await record(writer, row, by)
         assert stored(rows, row.id)["status"] == "processing"
-        await settle(writer, row)
+        await settle_and_look(writer, row)
         document = stored(rows, row.id)
         assert (document["status"], document["delivered_at"] is None) == ("delivered", False)
         assert rows.database["receipts"].count_documents({}) == 0
@@ -55,9 +69,48 @@ class TestReceipts:
     ) -> None:
         for _ in range(20):
             row = await claim_one(writer, (await writer.create(make_push())).id)
-            await asyncio.gather(settle(writer, row), record(writer, row, by))
+            await asyncio.gather(settle_and_look(writer, row), record(writer, row, by))
             assert stored(rows, row.id)["status"] == "delivered"
             rows.delete_one({"_id": row.id})
+
+    async def test_one_that_a_lost_process_left_is_counted_once(
+        self, writer: PushNotificationWriter, rows: Collection[Document], by: str
+    ) -> None:
+        row = await claim_one(writer, (await writer.create(make_push())).id)
+        assert await record(writer, row, by)
+        assert await count_left(writer) == 0, "its outcome is not written yet"
+        await settle(writer, row)
+        assert stored(rows, row.id)["status"] == "sent"
+        assert await count_left(writer) == 1
+        assert stored(rows, row.id)["status"] == "delivered"
+        assert await count_left(writer) == 0
+        assert rows.database["receipts"].count_documents({}) == 0
+
+
+async def test_only_a_row_that_was_sent_is_looked_at(
+    writer: PushNotificationWriter, rows: Collection[Document]
+) -> None:
+    row = await claim_one(writer, (await writer.create(make_push())).id)
+    assert await writer.record_receipt(row.id)
+    pending = make_settled(row, Status.PENDING)
+    assert await writer.settle([pending], now=datetime.now(UTC)) == {row.id}
+    await writer.count_receipts([pending])
+    assert stored(rows, row.id)["status"] == "pending"
+    assert rows.database["receipts"].count_documents({}) == 1, "kept for the attempt that sends it"
+
+
+async def test_what_was_left_is_found_behind_pages_of_what_no_row_has(
+    writer: PushNotificationWriter, rows: Collection[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receipt_repository, "PAGE_RECEIPTS", 10)
+    row = await claim_one(writer, (await writer.create(make_push())).id)
+    await record(writer, row, "message")
+    for number in range(25):
+        await writer.record_message_receipt(f"nobody-{number:02}")
+    await settle(writer, row)
+    assert await count_left(writer) == 1
+    assert stored(rows, row.id)["status"] == "delivered"
+    assert rows.database["receipts"].count_documents({}) == 25
 
 
 async def test_a_message_is_found_without_a_scan(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -16,7 +16,6 @@ from pymongo.asynchronous.database import AsyncDatabase
 from modules.application.errors import ServiceError, UnavailableError
 from modules.application.records import read_record, readable_records
 from modules.application.repository import Document, Repository, confirm_majority, insert_once
-from modules.logger.logger_service import get_logger
 from modules.notification.internals.store import push_notification_claims as claims
 from modules.notification.internals.store.campaign_contents import CampaignContents
 from modules.notification.internals.store.due_rows import DueRows
@@ -41,6 +40,7 @@ from modules.notification.types import Status
 
 # Without the hint the planner tries the indexes on status against each other, at the price of some 15 ms.
 _BY_ID = {"_id": 1}
+_MESSAGES = {"provider_message_ids": 1}
 # Delivery adds to these without looking.
 _UNSEEN_BY_DELIVERY = {"events": 0}
 # Long enough for one that can read it to come first, short enough for a row that is waited for.
@@ -214,7 +214,6 @@ class PushNotificationRepository(Repository):
         written = {change.id for change in changes}
         if matched < len(changes):
             written = await self._written(changes)
-        await self._apply_receipts([change for change in changes if change.id in written])
         return written
 
     async def _write(self, alike: Sequence[RowChange]) -> int:
@@ -290,9 +289,7 @@ class PushNotificationRepository(Repository):
 
     async def record_message_receipt(self, message_id: str) -> bool:
         """The same by the provider's name of a message; one that no row has yet is kept for its outcome."""
-        # The second says what the index holds; without it MongoDB would not use it.
-        row = {"provider_message_ids": message_id, "provider_message_ids.0": {"$exists": True}}
-        return await self._recorded(row, message_id, may_be_unknown=True)
+        return await self._recorded(_of_messages(message_id), message_id, may_be_unknown=True)
 
     async def _recorded(self, row: Document, receipt_id: str, *, may_be_unknown: bool) -> bool:
         if await self._mark_delivered(row):
@@ -314,25 +311,56 @@ class PushNotificationRepository(Repository):
         )
         return result.matched_count == 1
 
-    async def _apply_receipts(self, changes: Sequence[RowChange]) -> None:
-        """Take rows whose receipt came before their outcome to `delivered`."""
-        rows = {
-            receipt_id: change.id
-            for change in changes
-            if change.status is Status.SENT
-            for receipt_id in (str(change.id), *change.fields.get("provider_message_ids", ()))
+    async def has_receipts(self) -> bool:
+        """Whether any receipt waits for its row's outcome."""
+        return await self._receipts.has_any()
+
+    async def count_receipts(self, rows: Mapping[str, ObjectId]) -> None:
+        """Count receipts that came before the outcomes of `rows`, by the ids that name each row."""
+        received = await self._receipts.among(rows)
+        for receipt_id in received:
+            await self._mark_delivered({"_id": rows[receipt_id]})
+        if received:
+            await self._receipts.drop(received)
+
+    async def count_left_receipts(self, *, heartbeat: Callable[[], None]) -> int:
+        """Count kept receipts whose rows were `sent` in the meantime; returns how many.
+
+        `heartbeat` is called after each page of them.
+        """
+        counted, after = 0, ""
+        while page := await self._receipts.page(after=after):
+            rows = await self._receivers(page)
+            await self.count_receipts(rows)
+            counted, after = counted + len(rows), page[-1]
+            heartbeat()
+        return counted
+
+    async def _receivers(self, receipt_ids: Sequence[str]) -> dict[str, ObjectId]:
+        """Those of these ids that rows with an outcome have, and the rows they name."""
+        reached = {"status": {"$in": [Status.SENT.value, Status.DELIVERED.value]}}
+        ids = [ObjectId(each) for each in receipt_ids if ObjectId.is_valid(each)]
+        by_id = {"_id": {"$in": ids}, **reached}
+        by_message = {**_of_messages({"$in": list(receipt_ids)}), **reached}
+        named = await self._patience.repeated(lambda: self._collection.find(by_id, {"_id": 1}).to_list())
+        messages = await self._patience.repeated(
+            lambda: self._collection.find(
+                by_message, {"provider_message_ids": 1}, hint=MESSAGE_INDEX
+            ).to_list()
+        )
+        wanted = frozenset(receipt_ids)
+        found = {str(row["_id"]): row["_id"] for row in named}
+        return found | {
+            message_id: row["_id"]
+            for row in messages
+            for message_id in row["provider_message_ids"]
+            if message_id in wanted
         }
-        if not rows:
-            return
-        try:
-            received = await self._receipts.among(rows)
-            for receipt_id in received:
-                await self._mark_delivered({"_id": rows[receipt_id]})
-            if received:
-                await self._receipts.drop(received)
-        except ServiceError as error:
-            # The outcomes are written, whatever becomes of receipts.
-            get_logger().warning("receipts left", action="push.receipts_left", code=error.code)
+
+
+def _of_messages(condition: Any) -> Document:
+    # The second says what the index holds; without it MongoDB would not use it.
+    return {"provider_message_ids": condition, "provider_message_ids.0": {"$exists": True}}
 
 
 def _is_written(row: Document, fence: int, status: Status) -> bool:

@@ -11,6 +11,7 @@ from modules.application.repository import Repository
 
 # Longer than any row waits for its outcome.
 _KEEP_SECONDS = 7 * 24 * 60 * 60
+PAGE_RECEIPTS = 1_000
 
 
 class ReceiptRepository(Repository):
@@ -36,13 +37,28 @@ class ReceiptRepository(Repository):
             lambda: self._collection.update_one({"_id": receipt_id}, change, upsert=True)
         )
 
+    async def has_any(self) -> bool:
+        """Whether there is a receipt at all: mostly there is none."""
+        return await self._patience.repeated(lambda: self._collection.find_one({}, {"_id": 1})) is not None
+
     async def among(self, ids: Collection[str]) -> set[str]:
-        """Those of these ids that there is a receipt for; none, at little cost, while there is no receipt."""
-        if not await self._patience.repeated(lambda: self._collection.find_one({}, {"_id": 1})):
-            return set()
+        """Those of these ids that there is a receipt for."""
         wanted = {"_id": {"$in": list(ids)}}
         found = await self._patience.repeated(lambda: self._collection.find(wanted, {"_id": 1}).to_list())
         return {document["_id"] for document in found}
+
+    async def page(self, *, after: str) -> list[str]:
+        """The next PAGE_RECEIPTS ids at most, in order; none at the end."""
+        wanted = {"_id": {"$gt": after}}
+        documents = await self._patience.repeated(
+            lambda: (
+                self._collection.find(wanted, {"_id": 1})
+                .sort("_id", ASCENDING)
+                .limit(PAGE_RECEIPTS)
+                .to_list()
+            )
+        )
+        return [document["_id"] for document in documents]
 
     async def drop(self, ids: Collection[str]) -> None:
         await self._patience.repeated(lambda: self._collection.delete_many({"_id": {"$in": list(ids)}}))

@@ -1,0 +1,52 @@
+"""Looks for receipts that came before the outcomes they are about, once for many outcomes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from modules.application.errors import ServiceError
+from modules.logger.logger_service import get_logger
+from modules.notification.internals.push_notification_writer import PushNotificationWriter, SettledRow
+
+# Nobody waits for a receipt: a look for each outcome would cost every delivery a question to MongoDB.
+LINGER_SECONDS = 0.2
+CLOSE_SECONDS = 1.0
+
+
+class EarlyReceipts:
+    """Lives on one event loop. What is lost with its process, the next scan counts."""
+
+    def __init__(self, writer: PushNotificationWriter) -> None:
+        self._writer = writer
+        self._written: list[SettledRow] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._looking: set[asyncio.Task[None]] = set()
+
+    def expect(self, settled: Iterable[SettledRow]) -> None:
+        """Look, in a moment, for receipts of those of these written outcomes that can have some."""
+        self._written.extend(settled)
+        if self._written and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._begin)
+
+    async def close(self) -> None:
+        """Look for those that nobody has looked for yet; what takes too long is left to the next scan."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._begin()
+        if self._looking:
+            await asyncio.wait(self._looking, timeout=CLOSE_SECONDS)
+
+    def _begin(self) -> None:
+        self._timer = None
+        written, self._written = self._written, []
+        task = asyncio.create_task(self._look(written), name="early-receipts")
+        self._looking.add(task)
+        task.add_done_callback(self._looking.discard)
+
+    async def _look(self, written: Sequence[SettledRow]) -> None:
+        try:
+            await self._writer.count_receipts(written)
+        except ServiceError as error:
+            # The outcomes are written, whatever becomes of receipts.
+            get_logger().warning("receipts left", action="push.receipts_left", code=error.code)
