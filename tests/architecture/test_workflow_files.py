@@ -1,15 +1,20 @@
 """Workflow files in the sandbox: no clock, no chance, no I/O; and Temporal is handed plain data only."""
 
 from __future__ import annotations
+import __future__
 
 import ast
 import dataclasses
+import importlib
+import inspect
 import subprocess
 import sys
 import typing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from temporalio.common import RetryPolicy
 
 from modules.notification import campaign_types
 from modules.notification.types import DeliveryReport
@@ -21,6 +26,7 @@ WORKERS = sorted(_FOLDER.glob("*_worker.py"))
 # What a worker's file leaves to others runs in the sandbox as well.
 PARTS = [_FOLDER / f"campaign_{part}.py" for part in ("course", "slices", "steps")]
 FORBIDDEN = {"asyncio", "time", "random", "uuid", "os", "threading", "socket", "structlog", "secrets"}
+CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "perf_counter"}
 CONTENT_FIELDS = {"title", "body", "data", "token", "address", "payload", "image_url", "click_action"}
 
 
@@ -34,6 +40,39 @@ def test_workflow_files_import_nothing_that_is_not_deterministic(path: Path) -> 
             imported.add((node.module or "").split(".")[0])
     assert len(WORKERS) == 4
     assert not imported & FORBIDDEN
+
+
+@pytest.mark.parametrize("path", [*WORKERS, *PARTS], ids=lambda path: path.name)
+def test_workflow_files_ask_no_clock_but_the_workflows_own(path: Path) -> None:
+    clocks = [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in CLOCKS
+    ]
+    assert {clock for clock in clocks if not clock.startswith("workflow.")} == set()
+
+
+@pytest.mark.parametrize("path", [*WORKERS, *PARTS], ids=lambda path: path.name)
+def test_runs_share_nothing_of_a_workflow_file_that_can_change(path: Path) -> None:
+    """Served runs have the file as the process has it: a list of its own would be every run's."""
+    module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    changing = {
+        name: type(value).__name__
+        for name, value in vars(module).items()
+        if not name.startswith("__") and not _is_constant(value)
+    }
+    assert changing == {}
+    assert not [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Global)]
+
+
+def _is_constant(value: object) -> bool:
+    if isinstance(value, RetryPolicy):
+        return True
+    if isinstance(value, tuple | frozenset):
+        return all(_is_constant(each) for each in value)
+    if callable(value) or inspect.ismodule(value):
+        return True
+    return value is None or isinstance(value, str | int | float | timedelta | __future__._Feature)
 
 
 @pytest.mark.parametrize("path", [*WORKERS, *PARTS], ids=lambda path: path.name)

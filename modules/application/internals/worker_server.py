@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import cast
 
 from temporalio.client import Client
 from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from modules.application.daemon_executor import DaemonExecutor
-from modules.application.worker import Lane, WorkerPlan
+from modules.application.worker import Lane, WorkerClass, WorkerPlan
 
 MAX_CACHED_WORKFLOWS = 2_000
 # With one the sticky queue's poll keeps the other waiting (temporalio.worker.Worker: "at least two").
@@ -53,6 +54,7 @@ class WorkerServer:
             workflows=list(self._plan.workers),
             activities=list(self._plan.activities),
             max_cached_workflows=MAX_CACHED_WORKFLOWS,
+            workflow_runner=workflow_runner(self._plan.workers),
             max_concurrent_workflow_tasks=workflow_tasks,
             # The SDK asks no more of it than an Executor has (temporalio 1.35, worker/_workflow.py).
             workflow_task_executor=cast("ThreadPoolExecutor", executor),
@@ -88,6 +90,16 @@ class WorkerServer:
         for executor in self._executors:
             executor.shutdown(wait=False)
         self._executors = []
+
+
+def workflow_runner(workers: Collection[WorkerClass]) -> SandboxedWorkflowRunner:
+    """The SDK's sandbox, which takes the workers' package as this process has it.
+
+    Imported anew for each run, as the SDK does, a worker's file costs more than all that it then does. What
+    it must not do is tested with that import, and its text is searched for it.
+    """
+    packages = {worker.__module__.partition(".")[0] for worker in workers}
+    return SandboxedWorkflowRunner(SandboxRestrictions.default.with_passthrough_modules(*packages))
 
 
 async def _shut_down(worker: Worker, running: asyncio.Task[None]) -> None:
