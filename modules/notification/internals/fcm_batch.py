@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,8 +47,10 @@ class FCMBatch:
         waiting = iter(self._letters)
 
         async def drain() -> None:
-            for letter in waiting:
-                await self._send_one(letter, app)
+            # Held throughout: a turn for each letter would cost each the wait behind other batches'.
+            async with app.slot():
+                for letter in waiting:
+                    await self._send_one(letter, app)
 
         await together([drain() for _ in range(min(len(self._letters), app.max_concurrent_requests))])
 
@@ -83,7 +85,14 @@ class FCMBatch:
                 letter.result = TargetResult(device_id=letter.target.device_id, classification=refused)
             return admitted
 
-        answer = await _attempt(letter, message, app, may_send)
+        target, notification_id = letter.target, letter.push.payload.notification_id
+        try:
+            answer = await app.post(message.body_for(target.kind, target.address, notification_id), may_send)
+        except ServiceError as error:
+            answer = _no_access(app, error)
+        except Exception as error:  # noqa: BLE001 - what the other targets were answered must not be lost
+            get_logger().error("sending failed", action="fcm.send_failed", error=type(error).__name__)
+            answer = SendFailure(kind=FailureKind.UNEXPECTED, detail=type(error).__name__)
         # What failed before there was room to ask is asked now, so that the guard hears of it too.
         if letter.result is None and (admitted or may_send()):
             self._answer(letter, answer)
@@ -107,20 +116,6 @@ class FCMBatch:
             latency_ms=answer.latency_ms,
         )
         return letter.result
-
-
-async def _attempt(
-    letter: Letter, message: EncodedMessage, app: FcmApp, may_send: Callable[[], bool]
-) -> FcmAnswer:
-    try:
-        notification_id = letter.push.payload.notification_id
-        body = message.body_for(letter.target.kind, letter.target.address, notification_id)
-        return await app.post(body, may_send)
-    except ServiceError as error:
-        return _no_access(app, error)
-    except Exception as error:  # noqa: BLE001 - what the other targets were answered must not be lost
-        get_logger().error("sending failed", action="fcm.send_failed", error=type(error).__name__)
-        return SendFailure(kind=FailureKind.UNEXPECTED, detail=type(error).__name__)
 
 
 def _no_access(app: FcmApp, error: ServiceError) -> SendFailure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -51,17 +51,13 @@ async def fail(source: AccessTokenSource) -> ServiceError:
     return failed.value
 
 
-async def post(transport: FcmTransport) -> FcmResponse | SendFailure:
-    return await transport.post(body=BODY, access=granted())
+async def post(transport: FcmTransport, body: bytes = BODY) -> FcmResponse | SendFailure:
+    async with transport.slots:
+        return await transport.post(body=body, access=granted())
 
 
-def granted(project_id: str = "demo-project", token: str = "secret-token") -> Callable[[], Awaitable[Access]]:
-    """An access that is at hand."""
-
-    async def access() -> Access:
-        return Access(project_id=project_id, token=token, renew_at=math.inf, unusable_at=math.inf)
-
-    return access
+def granted(project_id: str = "demo-project", token: str = "secret-token") -> Access:
+    return Access(project_id=project_id, token=token, renew_at=math.inf, unusable_at=math.inf)
 
 
 def failure_kind(answer: FcmResponse | SendFailure) -> FailureKind:

@@ -10,7 +10,7 @@ from h2.errors import ErrorCodes
 
 from modules.notification.internals.channels.fcm.answer import FailureKind, FcmAnswer, FcmResponse
 from modules.notification.internals.channels.fcm.transport import FcmTransport
-from tests.integration.fcm.conftest import MakeTransport, failure_kind, granted, post
+from tests.integration.fcm.conftest import MakeTransport, failure_kind, post
 from tests.support.fcm_socket import (
     Exchange,
     FcmSocket,
@@ -70,7 +70,7 @@ def begin_and_reset(code: ErrorCodes) -> Reaction:
 
 async def send_to(transport: FcmTransport, addresses: Sequence[str]) -> list[FcmAnswer]:
     bodies = [b'{"message":{"token":"%s"}}' % address.encode() for address in addresses]
-    return await asyncio.gather(*(transport.post(body=body, access=granted()) for body in bodies))
+    return await asyncio.gather(*(post(transport, body) for body in bodies))
 
 
 UNREAD = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 
 from prometheus_client import Gauge
 
@@ -19,6 +19,7 @@ from modules.notification.internals.channels.fcm.transport import FcmTransport
 CREDENTIAL_USABLE = Gauge(
     "push_credential_usable", "1 while an access token can be had for the app, 0 while none can.", ["app_id"]
 )
+_NOT_LET_OUT = SendFailure(kind=FailureKind.NOT_LET_OUT)
 
 
 class FcmApp:
@@ -62,18 +63,26 @@ class FcmApp:
         CREDENTIAL_USABLE.labels(app_id=self._app_id).set(1)
         self._tell_of_recovery()
 
+    def slot(self) -> AbstractAsyncContextManager[None]:
+        """One of `max_concurrent_requests`: room for one request at a time, while the block lasts."""
+        return self._opened().slots
+
     async def post(self, body: bytes, may_send: Callable[[], bool] = lambda: True) -> FcmAnswer:
         """Send one body. A refused access token is replaced once, as FCM did not read the message then.
 
         `may_send` is asked right before. Raises as `ensure_access` does, when a token cannot be had.
         """
-        answer, used = await self._post(body, may_send)
-        if used is None or not refuses_access_token(answer):
+        used = await self._tokens.access()
+        if not may_send():
+            return _NOT_LET_OUT
+        answer = await self._post(body, used)
+        if not refuses_access_token(answer) or await self._tokens.replacement(used) is None:
             return answer
-        if await self._tokens.replacement(used) is None:
-            return answer
-        answer, used = await self._post(body, may_send)
-        if used is not None and refuses_access_token(answer) and self._tokens.has_run_out(used):
+        used = await self._tokens.access()
+        if not may_send():
+            return _NOT_LET_OUT
+        answer = await self._post(body, used)
+        if refuses_access_token(answer) and self._tokens.has_run_out(used):
             # It says nothing of the credential.
             return SendFailure(kind=FailureKind.TOKEN_RAN_OUT, latency_ms=answer.latency_ms)
         return answer
@@ -102,22 +111,14 @@ class FcmApp:
             if transport is not None:
                 await transport.close()
 
-    async def _post(self, body: bytes, may_send: Callable[[], bool]) -> tuple[FcmAnswer, Access | None]:
-        """The answer, and the access it was asked with: the one of the moment there is room."""
-        used: Access | None = None
-
-        async def access() -> Access:
-            nonlocal used
-            used = await self._tokens.access()
-            return used
-
+    async def _post(self, body: bytes, access: Access) -> FcmAnswer:
         transport = self._opened()
-        answer = await transport.post(body=body, access=access, may_send=may_send)
+        answer = await transport.post(body=body, access=access)
         if isinstance(answer, SendFailure) and answer.kind is FailureKind.SERVER_UNTRUSTED:
             self._leave_if_mended(transport)
             if self._transport is not transport:
-                answer = await self._opened().post(body=body, access=access, may_send=may_send)
-        return answer, used
+                answer = await self._opened().post(body=body, access=access)
+        return answer
 
     def _leave_if_mended(self, transport: FcmTransport) -> None:
         """Have new connections opened if `ca_file` is another one by now; those in use end by themselves."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +23,7 @@ from modules.notification.internals.channels.fcm.answer import (
     FcmResponse,
     SendFailure,
 )
+from modules.notification.internals.channels.fcm.backstop import Backstop
 from modules.notification.internals.channels.fcm.certificate_authority import read_authorities
 from modules.notification.internals.channels.fcm.request_failure import failure_of
 
@@ -51,8 +51,10 @@ class _Connection:
 
 
 class FcmTransport:
-    """One app's connections. Lives on one event loop; at most `max_concurrent_requests` are under way.
+    """One app's connections. Lives on one event loop.
 
+    At most `max_concurrent_requests` are under way: who sends holds one of `slots`, for as many requests, one
+    after the other, as there are.
     Nothing is repeated, except what the HTTP/2 client proves unread: streams the server refused, or left
     unprocessed when it went away (RFC 9113, 8.7), twice at most. Redirects, cookies and proxy variables are
     ignored.
@@ -70,8 +72,8 @@ class FcmTransport:
         max_concurrent_requests: int,
     ) -> None:
         self._endpoint = endpoint
-        self._backstop_seconds = request_timeout_seconds + BACKSTOP_SECONDS
-        self._slots = asyncio.Semaphore(max_concurrent_requests)
+        self._backstop = Backstop(request_timeout_seconds + BACKSTOP_SECONDS)
+        self.slots = asyncio.Semaphore(max_concurrent_requests)
         authorities = [] if ca_file is None else read_authorities(ca_file)
         self._connections = [
             _Connection(_build_client(authorities, connect_timeout_seconds, request_timeout_seconds))
@@ -79,30 +81,39 @@ class FcmTransport:
         ]
         self._urls: dict[str, Url] = {}
 
-    async def post(
-        self,
-        *,
-        body: bytes,
-        access: Callable[[], Awaitable[Access]],
-        may_send: Callable[[], bool] = lambda: True,
-    ) -> FcmAnswer:
-        """Send one body to messages:send, when there is room; the deadline runs from then on.
+    async def post(self, *, body: bytes, access: Access) -> FcmAnswer:
+        """Send one body to messages:send, by who holds one of `slots`; the deadline runs from now on.
 
-        When there is room, `access` is asked for what to send with, then `may_send` whether to. Never raises
-        for what the network or the server does; raises what `access` does.
+        Never raises for what the network or the server does.
         """
-        async with self._slots:
-            granted = await access()
-            if not may_send():
-                return SendFailure(kind=FailureKind.NOT_LET_OUT)
-            connection = min(self._connections, key=lambda candidate: candidate.in_flight)
-            connection.in_flight += 1
-            started = time.perf_counter()
-            try:
-                url = self._url(granted.project_id)
-                return await self._exchange(connection.client, url, granted.token, body, started)
-            finally:
-                connection.in_flight -= 1
+        connection = min(self._connections, key=_in_flight)
+        started = time.perf_counter()
+        refused: FcmResponse | None = None
+        connection.in_flight += 1
+        task = self._backstop.begin()
+        try:
+            async with (
+                connection.client.post(self._url(access.project_id))
+                .bearer_auth(access.token)
+                .body_bytes(body)
+                # A response is one when its headers are here: a body read ahead could keep them from us.
+                .streamed_read_buffer_limit(0)
+                .build_streamed() as response
+            ):
+                if response.status >= _FIRST_REFUSAL:
+                    refused = _head(response, started)
+                return await _read(response, refused, started)
+        except PyreqwestError as error:
+            kind, detail = failure_of(error)
+        except asyncio.CancelledError:
+            if not self._backstop.has_cancelled(task):
+                raise
+            kind, detail = FailureKind.TIMEOUT, "the client did not keep its deadline"
+        finally:
+            self._backstop.end(task)
+            connection.in_flight -= 1
+        # Whatever became of its body: the status has said that the message was not taken.
+        return refused or SendFailure(kind=kind, detail=detail, latency_ms=_milliseconds_since(started))
 
     async def close(self) -> None:
         """Close every connection; what is under way ends as lost."""
@@ -116,27 +127,9 @@ class FcmTransport:
             url = self._urls[project_id] = Url(self._endpoint + path)
         return url
 
-    async def _exchange(self, client: Client, url: Url, token: str, body: bytes, started: float) -> FcmAnswer:
-        refused: FcmResponse | None = None
-        try:
-            async with (
-                asyncio.timeout(self._backstop_seconds),
-                client.post(url)
-                .bearer_auth(token)
-                .body_bytes(body)
-                # A response is one when its headers are here: a body read ahead could keep them from us.
-                .streamed_read_buffer_limit(0)
-                .build_streamed() as response,
-            ):
-                if response.status >= _FIRST_REFUSAL:
-                    refused = _head(response, started)
-                return await _read(response, refused, started)
-        except PyreqwestError as error:
-            kind, detail = failure_of(error)
-        except TimeoutError:
-            kind, detail = FailureKind.TIMEOUT, "the client did not keep its deadline"
-        # Whatever became of its body: the status has said that the message was not taken.
-        return refused or SendFailure(kind=kind, detail=detail, latency_ms=_milliseconds_since(started))
+
+def _in_flight(connection: _Connection) -> int:
+    return connection.in_flight
 
 
 def _head(response: Response, started: float) -> FcmResponse:
