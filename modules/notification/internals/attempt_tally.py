@@ -27,10 +27,10 @@ class AttemptTally:
 
     def count(self, results: list[SendPushResult]) -> None:
         """Take note of what became of some sends."""
-        seen: Counter[tuple[str, str]] = Counter()
+        seen: Counter[tuple[Outcome, str]] = Counter()
         for result in (each for sent in results for each in sent.results):
             verdict = result.classification
-            seen[verdict.outcome.value, verdict.code] += 1
+            seen[verdict.outcome, verdict.code] += 1
             if verdict.outcome is not Outcome.THROTTLED:
                 self.attempts += 1
                 self.errors += verdict.outcome not in _NO_ERROR
@@ -38,4 +38,4 @@ class AttemptTally:
                 self.latencies[bisect_left(LATENCY_BUCKETS_MS, result.latency_ms)] += 1
                 ATTEMPT_SECONDS.observe(result.latency_ms / 1000)
         for (outcome, code), count in seen.items():
-            ATTEMPTS.labels(outcome=outcome, code=code).inc(count)
+            ATTEMPTS.labels(outcome=outcome.value, code=code).inc(count)

@@ -62,12 +62,13 @@ class Lease:
     @contextmanager
     def ending(self, row_ids: Collection[ObjectId]) -> Iterator[None]:
         """While outcomes of these rows are written: afterwards they are not ours to renew."""
-        self._ending.update(row_ids)
+        ids = frozenset(row_ids)
+        self._ending |= ids
         try:
             yield
-            self.row_ids.difference_update(row_ids)
+            self.row_ids -= ids
         finally:
-            self._ending.difference_update(row_ids)
+            self._ending -= ids
 
 
 @asynccontextmanager

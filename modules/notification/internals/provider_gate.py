@@ -83,45 +83,38 @@ class ProviderGate:
         """Asked past the breakers: a check is no traffic."""
         return await self._channel.validate_push(targets, payload)
 
-    def admit(self, target: PushTarget) -> Admission | Refusal:
-        """Leave for one message to the target, or why there is none."""
+    def admit(self, target: PushTarget) -> tuple[CircuitBreaker, Admission] | Refusal:
+        """Leave for one message to the target, by its breaker, or why there is none."""
         breaker, now = self._breaker(self._key(target)), self._clock()
-        return breaker.admit(now) or breaker.refusal(now)
+        admission = breaker.admit(now)
+        return breaker.refusal(now) if admission is None else (breaker, admission)
 
-    def record(self, target: PushTarget, result: TargetResult, admission: Admission) -> None:
-        """Take note of the answer to a message that was admitted."""
-        app_id, platform = key = self._key(target)
-        # A project's quota is every platform's: all of the app wait.
-        project_wide = result.classification.scope is ThrottleScope.PROJECT
-        keys = [(app_id, each) for each in (*Platform, None)] if project_wide else [key]
-        for each in keys:
-            if self._breaker(each).record(result, self._clock(), admission):
-                BREAKER_OPENED.labels(app_id=app_id, code=result.classification.code).inc()
-                get_logger().error(
-                    "provider closed to sends",
-                    action="breaker.opened",
-                    app_id=app_id,
-                    platform=platform.value if platform else None,
-                    code=result.classification.code,
-                    reason=result.classification.reason,
-                )
-
-    def give_back(self, target: PushTarget, admission: Admission) -> None:
-        """The admitted message has no answer."""
-        self._breaker(self._key(target)).give_back(admission)
+    def record(
+        self, target: PushTarget, result: TargetResult, breaker: CircuitBreaker, admission: Admission
+    ) -> None:
+        """Take note of the answer to a message that the breaker admitted."""
+        breakers = [breaker]
+        if result.classification.scope is ThrottleScope.PROJECT:
+            # A project's quota is every platform's: all of the app wait.
+            app_id, _ = self._key(target)
+            breakers = [self._breaker((app_id, each)) for each in (*Platform, None)]
+        for each in breakers:
+            if each.record(result, self._clock(), admission):
+                _tell_of_opening(self._key(target), result.classification)
 
     def _key(self, target: PushTarget) -> _Key:
         # Anybody can name an app: those without credentials are never sent to, and share what never opens.
         return target.app_id if target.app_id in self.app_ids else NO_APP_ID, target.platform
 
     def _breaker(self, key: _Key) -> CircuitBreaker:
-        if key not in self._breakers:
-            self._breakers[key] = CircuitBreaker(
+        breaker = self._breakers.get(key)
+        if breaker is None:
+            breaker = self._breakers[key] = CircuitBreaker(
                 failure_threshold=self._settings.breaker_failure_threshold,
                 failure_seconds=self._settings.breaker_failure_seconds,
                 cooldown_seconds=self._settings.breaker_cooldown_seconds,
             )
-        return self._breakers[key]
+        return breaker
 
     def closed_seconds(self, app_id: str) -> float:
         """How long nothing at all would be admitted to the app; 0 while a platform's breaker lets one out."""
@@ -140,40 +133,57 @@ class ProviderGate:
         await self._channel.close()
 
 
+def _tell_of_opening(key: _Key, cause: Classification) -> None:
+    app_id, platform = key
+    BREAKER_OPENED.labels(app_id=app_id, code=cause.code).inc()
+    get_logger().error(
+        "provider closed to sends",
+        action="breaker.opened",
+        app_id=app_id,
+        platform=platform.value if platform else None,
+        code=cause.code,
+        reason=cause.reason,
+    )
+
+
 class _BreakerGuard:
     """A SendGuard in front of the caller's: asks it first, and the breakers last."""
 
     def __init__(self, gate: ProviderGate, guard: SendGuard) -> None:
         self._gate = gate
         self._guard = guard
-        self._admitted: dict[tuple[int, int], tuple[PushTarget, Admission]] = {}
+        self._admitted: dict[tuple[int, int], tuple[CircuitBreaker, Admission]] = {}
 
     def refusal(self, push: Push, target: PushTarget) -> Classification | None:
         message = id(push), id(target)
         refused = self._guard.refusal(push, target)
         if refused is not None:
-            if message in self._admitted:
-                self._gate.give_back(*self._admitted.pop(message))
+            self._give_back(message)
             return refused
         if message in self._admitted:
             return None
-        admission = self._gate.admit(target)
-        if isinstance(admission, Refusal):
+        admitted = self._gate.admit(target)
+        if isinstance(admitted, Refusal):
             return deferral(
-                admission.code,
-                admission.reason,
-                admission.retry_after_seconds,
-                unreached=admission.unreached,
+                admitted.code,
+                admitted.reason,
+                admitted.retry_after_seconds,
+                unreached=admitted.unreached,
             )
-        self._admitted[message] = target, admission
+        self._admitted[message] = admitted
         return None
 
     def answered(self, push: Push, target: PushTarget, result: TargetResult) -> None:
-        _, admission = self._admitted.pop((id(push), id(target)))
-        self._gate.record(target, result, admission)
+        breaker, admission = self._admitted.pop((id(push), id(target)))
+        self._gate.record(target, result, breaker, admission)
         self._guard.answered(push, target, result)
 
     def give_back_rest(self) -> None:
         """What was let out and never answered, as when the sending was cancelled."""
-        for target, admission in self._admitted.values():
-            self._gate.give_back(target, admission)
+        for message in list(self._admitted):
+            self._give_back(message)
+
+    def _give_back(self, message: tuple[int, int]) -> None:
+        if message in self._admitted:
+            breaker, admission = self._admitted.pop(message)
+            breaker.give_back(admission)

@@ -28,6 +28,7 @@ from modules.notification.types import (
     Priority,
     PushPayload,
     PushTarget,
+    SendPushParams,
     Status,
     TargetAction,
     TargetResult,
@@ -75,8 +76,10 @@ def broadcast_target(broadcast: BroadcastModel) -> PushTarget:
     )
 
 
-def payload_of(row: PushNotificationModel, now: datetime) -> PushPayload:
-    """What goes out for the row at `now`, within FRESH_SECONDS."""
+def payload_of(
+    row: PushNotificationModel, now: datetime, params: SendPushParams | None = None
+) -> PushPayload:
+    """What goes out for the row at `now`, within FRESH_SECONDS; `params` are its content, if at hand."""
     ttl = None
     if row.expires_at is not None:
         # Whole seconds, rounded down: the message must not live longer than the row.
@@ -84,7 +87,7 @@ def payload_of(row: PushNotificationModel, now: datetime) -> PushPayload:
     return PushPayload(
         notification_id=str(row.id),
         content_key=row.content_fingerprint,
-        params=row.to_params(),
+        params=params or row.to_params(),
         ttl_seconds=ttl,
         expires_at=row.expires_at,
         immediate=row.priority is Priority.IMMEDIATE,
@@ -174,8 +177,9 @@ def settled_by(
             tried.append(target.address)
         if verdict.target_action is not TargetAction.KEEP and device is not None:
             dead.append((device, verdict))
-        word = result.outcome.value
-        label = word if result.outcome is Outcome.ACCEPTED else f"{word} ({verdict.code}: {verdict.reason})"
+        label: str = verdict.outcome
+        if verdict.outcome is not Outcome.ACCEPTED:
+            label = f"{verdict.outcome} ({verdict.code}: {verdict.reason})"
         tally[label] = tally.get(label, 0) + 1
     detail = ", ".join(f"{count} device(s) {label}" for label, count in tally.items())
     return SettledRow(

@@ -25,6 +25,7 @@ from modules.notification.internals.deferrals import (
 )
 from modules.notification.internals.lease import Lease
 from modules.notification.internals.outcome_recorder import OutcomeRecorder
+from modules.notification.internals.provider_gate import ProviderGate
 from modules.notification.internals.push_notification_writer import PushNotificationWriter, SettledRow
 from modules.notification.internals.row_outcome import Ending, Round, payload_of
 from modules.notification.internals.row_preparation import RowPreparation
@@ -49,6 +50,7 @@ from modules.notification.types import (
     Priority,
     Push,
     PushTarget,
+    SendPushParams,
     SendPushResult,
     Status,
     TargetResult,
@@ -84,7 +86,7 @@ class RowSending:
 
         Apps, and what shares a rate, wait for their permits side by side.
         """
-        lines: dict[Line, list[Part]] = {}
+        lines: dict[tuple[DeliveryLane, ProviderGate, str, str], list[Part]] = {}
         unknown: list[Round] = []
         for round_ in rounds:
             lane = self._lanes[round_.row.priority]
@@ -93,12 +95,12 @@ class RowSending:
                 unknown.append(round_)
                 continue
             row = RowUnderWay(round_, known_at=page.known_at)
+            flow = _flow_of(round_)
             for app_id, targets in _by_app(round_.targets).items():
-                line = Line(lane, channel, app_id, _flow_of(round_))
-                lines.setdefault(line, []).append(Part(row, targets))
+                lines.setdefault((lane, channel, app_id, flow), []).append(Part(row, targets))
                 row.parts += 1
         found = await run_all(
-            *(self._send_line(line, parts, page) for line, parts in lines.items()),
+            *(self._send_line(Line(*shared), parts, page) for shared, parts in lines.items()),
             self.let_go(
                 [round_.row for round_ in unknown],
                 page.lease,
@@ -119,14 +121,12 @@ class RowSending:
                     part.row.put_off(part.take(len(part.targets)), leave)
             elif leave:
                 await self._send_portion(line, portion_of(waiting, leave), page)
-            done = [part.row for part in waiting if not part.targets]
-            waiting = [part for part in waiting if part.targets]
-            for row in done:
-                row.parts -= 1
-            finished = disputed + [row for row in done if row.parts == 0]
-            # What others answer says whose fault a refusal is.
-            disputed = [row for row in finished if waiting and self._is_undecided(row)]
-            finished = [row for row in finished if row not in disputed]
+            finished, waiting = _parted(waiting)
+            if waiting or disputed:
+                # What others answer says whose fault a refusal is.
+                finished += disputed
+                disputed = [row for row in finished if waiting and self._is_undecided(row)]
+                finished = [row for row in finished if row not in disputed]
             if finished:
                 reports |= await self._finish(line, finished, page)
         return reports
@@ -166,9 +166,10 @@ class RowSending:
                 if result.classification is STALE:
                     stale.append(target)
                 else:
-                    part.row.add(target, result)
+                    part.row.results.append((target, result))
                 used += result.classification.attempted
-            part.targets = stale + part.targets
+            if stale:
+                part.targets = stale + part.targets
         line.lane.permits.settle(line.app_id, flow=line.flow, granted=permits, used=used)
 
     async def _marked(self, portion: list[Piece]) -> list[Piece]:
@@ -214,7 +215,7 @@ class RowSending:
                 part.row.put_off([*targets, *part.take(len(part.targets))], UNREADABLE)
                 continue
             left.append((part, part.row.keep_reachable(targets)))
-            part.targets = [target for target in part.targets if part.row.is_reachable(target)]
+            part.targets = part.row.reachable(part.targets)
         return [piece for piece in left if piece[1]]
 
     async def _look(self, rows: Sequence[RowUnderWay], page: Page) -> None:
@@ -260,7 +261,10 @@ class RowSending:
                 spike = self._blame.note(push.payload.content_key, target, result)
                 if spike is not None:
                     _log.error("a content is refused by many", action="push.refused_by_many", **asdict(spike))
-            clear.extend(each for each in answer.results if _is_clear(each))
+                # What was too old to go out is no result yet.
+                verdict = result.classification
+                if verdict.suspect is None and verdict is not STALE:
+                    clear.append(result)
         page.tally.count([SendPushResult(results=tuple(clear))])
 
     def _is_undecided(self, row: RowUnderWay) -> bool:
@@ -312,28 +316,45 @@ class RowSending:
         }
 
 
+def _parted(parts: Sequence[Part]) -> tuple[list[RowUnderWay], list[Part]]:
+    """The rows that nothing is left to send of, and the parts of which something is."""
+    done: list[RowUnderWay] = []
+    waiting: list[Part] = []
+    for part in parts:
+        if part.targets:
+            waiting.append(part)
+            continue
+        part.row.parts -= 1
+        if part.row.parts == 0:
+            done.append(part.row)
+    return done, waiting
+
+
 def _pushes_of(portion: Sequence[Piece], now: datetime) -> tuple[list[Push], list[Piece]]:
     """What goes out now, and the pieces it is for: a row of which nothing can be made fails by itself."""
     pushes: list[Push] = []
     pieces: list[Piece] = []
+    # Rows of one content, as those of a campaign, share what is made of it.
+    contents: dict[str | None, SendPushParams] = {}
     for part, targets in portion:
+        row = part.row.round.row
+        key = row.content_fingerprint
         try:
-            payload = payload_of(part.row.round.row, now)
+            payload = payload_of(row, now, contents.get(key))
         except Exception as error:  # noqa: BLE001 - recorded on the row; its text can hold content
             part.row.fail(error)
             part.targets = []
         else:
+            if key is not None:
+                contents[key] = payload.params
             pushes.append(Push(targets=targets, payload=payload))
             pieces.append((part, targets))
     return pushes, pieces
 
 
-def _is_clear(result: TargetResult) -> bool:
-    # What was too old to go out is no result yet.
-    return result.classification.suspect is None and result.classification is not STALE
-
-
 def _by_app(targets: Sequence[PushTarget]) -> dict[str, list[PushTarget]]:
+    if len(targets) == 1:
+        return {targets[0].app_id: list(targets)}
     by_app: dict[str, list[PushTarget]] = {}
     for target in targets:
         by_app.setdefault(target.app_id, []).append(target)

@@ -41,12 +41,9 @@ class RowUnderWay:
     _found: Sequence[PushTarget] = ()
     _reachable: frozenset[tuple[str, str]] | None = None
 
-    def add(self, target: PushTarget, result: TargetResult) -> None:
-        self.results.append((target, result))
-
     def put_off(self, targets: Sequence[PushTarget], why: Classification) -> None:
         for target in targets:
-            self.add(target, TargetResult(device_id=target.device_id, classification=why))
+            self.results.append((target, TargetResult(device_id=target.device_id, classification=why)))
 
     def take_over(self, found: Round | Ending | None) -> None:
         """Go by what a second look found: the round as it is now, why there is none, None for unreadable."""
@@ -65,20 +62,23 @@ class RowUnderWay:
         """Nothing can be made of it that could be sent."""
         self.take_over(Ending(self.round.row, self.round.progress, partial(failed, error=error)))
 
-    def is_reachable(self, target: PushTarget) -> bool:
-        """Whether the last look found the target; everything is before there was one."""
-        return self._reachable is None or (target.device_id, target.address) in self._reachable
+    def reachable(self, targets: list[PushTarget]) -> list[PushTarget]:
+        """Those of `targets` that the last look found; all of them before there was one."""
+        found = self._reachable
+        if found is None:
+            return targets
+        return [target for target in targets if (target.device_id, target.address) in found]
 
-    def keep_reachable(self, targets: Sequence[PushTarget]) -> list[PushTarget]:
+    def keep_reachable(self, targets: list[PushTarget]) -> list[PushTarget]:
         """Those that a message may still go to. An outcome takes back the marks of others, or the ending."""
-        gone = [target for target in targets if not self.is_reachable(target)]
-        if self.is_marked and self.ending is None:
-            self.put_off(gone, GONE)
-        return [target for target in targets if self.is_reachable(target)]
+        left = self.reachable(targets)
+        if len(left) < len(targets) and self.is_marked and self.ending is None:
+            self.put_off([target for target in targets if target not in left], GONE)
+        return left
 
     def await_newcomers(self) -> None:
         """Where all that came of it is that its devices left, have it wait for who came in their place."""
-        if all(result.classification is GONE for _, result in self.results):
+        if self._found and all(result.classification is GONE for _, result in self.results):
             left = {target.device_id for target, _ in self.results}
             self.put_off([target for target in self._found if target.device_id not in left], NEWCOMER)
 
@@ -89,8 +89,12 @@ class RowUnderWay:
 
     def may_go_back(self) -> bool:
         """Whether nothing at all came of it, so that it can be given back as it was."""
-        waits = all(result.classification in _WAITS for _, result in self.results)
-        return waits and not self.is_marked
+        if self.is_marked:
+            return False
+        return all(
+            not result.classification.attempted and result.classification in _WAITS
+            for _, result in self.results
+        )
 
 
 @dataclass(slots=True, eq=False)

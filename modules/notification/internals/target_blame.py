@@ -69,17 +69,15 @@ class TargetBlame:
 
     def note(self, content_key: str | None, target: PushTarget, result: TargetResult) -> Spike | None:
         """Take note of an answer; a Spike when this one made it one."""
-        accepted = result.outcome is Outcome.ACCEPTED
-        if content_key is None or not (accepted or result.classification.suspect):
+        verdict = result.classification
+        accepted = verdict.outcome is Outcome.ACCEPTED
+        if content_key is None or not (accepted or verdict.suspect):
             return None
-        key = _key(content_key, target)
-        lately = self._known(key) or _Lately()
-        was_spike = lately.is_spike
-        lately.add(accepted, self._clock())
-        self._lately[key] = lately
-        self._lately.move_to_end(key)
-        if len(self._lately) > KEPT_CONTENTS:
-            self._lately.popitem(last=False)
+        now = self._clock()
+        lately = self._of(_key(content_key, target), now)
+        # One that is accepted makes no spike.
+        was_spike = accepted or lately.is_spike
+        lately.add(accepted, now)
         if was_spike or not lately.is_spike:
             return None
         return Spike(
@@ -93,7 +91,7 @@ class TargetBlame:
         """Whether more answers can say more of a refusal: nobody has accepted yet, and few were asked."""
         if result.classification.suspect is None or content_key is None:
             return False
-        lately = self._known(_key(content_key, target))
+        lately = self._known(_key(content_key, target), self._clock())
         return lately is None or not (lately.accepted or lately.is_spike)
 
     def judged(self, content_key: str | None, target: PushTarget, result: TargetResult) -> TargetResult:
@@ -101,7 +99,9 @@ class TargetBlame:
         suspect = result.classification.suspect
         if suspect is None or target.platform is None:
             return result
-        lately = None if content_key is None else self._known(_key(content_key, target))
+        lately = None
+        if content_key is not None:
+            lately = self._known(_key(content_key, target), self._clock())
         if lately is not None and lately.is_spike:
             return result
         if suspect is Suspect.TARGET:
@@ -110,9 +110,19 @@ class TargetBlame:
             return _blamed(result, "others accepted the same message")
         return result
 
-    def _known(self, key: _Key) -> _Lately | None:
+    def _of(self, key: _Key, now: float) -> _Lately:
+        """What is known of the key, made the latest of all."""
+        lately = self._known(key, now)
+        if lately is None:
+            lately = self._lately[key] = _Lately()
+        self._lately.move_to_end(key)
+        if len(self._lately) > KEPT_CONTENTS:
+            self._lately.popitem(last=False)
+        return lately
+
+    def _known(self, key: _Key, now: float) -> _Lately | None:
         lately = self._lately.get(key)
-        if lately is None or self._clock() - lately.noted_at > KEPT_SECONDS:
+        if lately is None or now - lately.noted_at > KEPT_SECONDS:
             return None
         return lately
 

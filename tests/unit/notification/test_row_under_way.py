@@ -65,7 +65,7 @@ def make_ending(
 
 def answer(row: RowUnderWay, target: PushTarget, outcome: Outcome) -> None:
     verdict = Classification(outcome=outcome, code=outcome.name, reason=f"was {outcome}")
-    row.add(target, TargetResult(device_id=target.device_id, classification=verdict))
+    row.results.append((target, TargetResult(device_id=target.device_id, classification=verdict)))
 
 
 def test_what_one_look_left_out_stays_out_for_whoever_sends_next() -> None:

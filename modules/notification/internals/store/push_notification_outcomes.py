@@ -16,6 +16,7 @@ from modules.notification.types import Status
 MOST_BYTES = 6_000_000
 # A device's record without its address, and whatever else a row brings along.
 DEVICE_BYTES = 800
+_PROCESSING = Status.PROCESSING.value
 _ADDRESSES = ("device_tokens_used", "invalid_tokens")
 
 
@@ -60,7 +61,7 @@ def outcome_condition(changes: Sequence[RowChange]) -> dict[str, Any]:
     return {
         "_id": {"$in": [change.id for change in changes]},
         "fence": changes[0].fence,
-        "status": Status.PROCESSING.value,
+        "status": _PROCESSING,
     }
 
 
@@ -87,12 +88,11 @@ def outcome_update(changes: Sequence[RowChange]) -> list[dict[str, Any]]:
 
 
 def _shared(values: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    first, others = values[0], values[1:]
-    return {
-        name: value
-        for name, value in first.items()
-        if all(name in other and other[name] == value for other in others)
-    }
+    shared = dict(values[0])
+    for other in values[1:]:
+        for name in [name for name, value in shared.items() if name not in other or other[name] != value]:
+            del shared[name]
+    return shared
 
 
 def _by_place(ids: Sequence[ObjectId], each: Sequence[Any]) -> dict[str, Any]:
@@ -104,10 +104,11 @@ def _joined(added: dict[str, Any]) -> dict[str, Any]:
 
 
 def _values(change: RowChange) -> dict[str, Any]:
+    status = change.status.value
     values: dict[str, Any] = {
         **change.fields,
-        "status": change.status.value,
-        "last_transition": {"source": Status.PROCESSING.value, "target": change.status.value},
+        "status": status,
+        "last_transition": {"source": _PROCESSING, "target": status},
     }
     if change.due_at is not None:
         values["due_at"] = change.due_at
