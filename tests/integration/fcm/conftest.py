@@ -52,8 +52,7 @@ async def fail(source: AccessTokenSource) -> ServiceError:
 
 
 async def post(transport: FcmTransport, body: bytes = BODY) -> FcmResponse | SendFailure:
-    async with transport.slots:
-        return await transport.post(body=body, access=granted())
+    return await transport.post(body=body, access=granted())
 
 
 def granted(project_id: str = "demo-project", token: str = "secret-token") -> Access:

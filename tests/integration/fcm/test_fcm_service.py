@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 from collections.abc import Callable
@@ -20,10 +19,10 @@ from modules.notification.errors import (
     ProviderUnavailableError,
 )
 from modules.notification.types import Outcome, TargetAction, ThrottleScope
-from tests.integration.fcm.conftest import MakeService, outcomes
+from tests.integration.fcm.conftest import MakeService, MakeTransport, outcomes
 from tests.support.fcm_errors import fcm_error, quota_failure
 from tests.support.fcm_factories import make_params, make_payload, make_target, make_targets
-from tests.support.fcm_files import TlsFiles, write_service_account
+from tests.support.fcm_files import TlsFiles, write_service_account, write_tls_files
 from tests.support.fcm_socket import (
     ACCEPTED_NAME,
     FcmSocket,
@@ -33,7 +32,6 @@ from tests.support.fcm_socket import (
     accept,
     answering,
     reset,
-    silence,
 )
 from tests.support.fcm_token_server import Posted, TokenServer, granting
 from tests.support.process_logs import capture_logs
@@ -136,77 +134,6 @@ async def test_a_number_of_devices_fcm_does_not_take_is_refused(
         await make_service().send_push(make_targets(count), make_payload())
     assert refused.value.field == "targets"
     assert fcm.requests == []
-
-
-async def test_the_bound_on_requests_holds_across_sends(fcm: FcmSocket, make_service: MakeService) -> None:
-    under_way = 0
-    most = 0
-
-    def react(_: Received) -> Reaction:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
-
-        def answer_later(exchange: object) -> None:
-            def answer() -> None:
-                nonlocal under_way
-                under_way -= 1
-                accept(exchange)  # type: ignore[arg-type]
-
-            asyncio.get_running_loop().call_soon(answer)
-
-        return answer_later
-
-    fcm.react = react
-    service = make_service(max_concurrent_requests=3)
-    results = await asyncio.gather(*(service.send_push(make_targets(5), make_payload()) for _ in range(8)))
-    assert sum(len(result.accepted) for result in results) == 40
-    assert most <= 3
-
-
-async def test_urgent_traffic_has_an_instance_of_its_own(fcm: FcmSocket, make_service: MakeService) -> None:
-    stuck = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def react(received: Received) -> Reaction:
-        if received.address == "urgent":
-            return accept
-        loop.call_soon_threadsafe(stuck.set)
-        return silence
-
-    fcm.react = react
-    bulk, urgent = make_service(max_concurrent_requests=1), make_service(max_concurrent_requests=1)
-    sending = asyncio.create_task(bulk.send_push(make_targets(3), make_payload()))
-    await stuck.wait()
-    result = await urgent.send_push([make_target(address="urgent")], make_payload(immediate=True))
-    assert outcomes(result.results) == [Outcome.ACCEPTED]
-    assert not sending.done()
-    sending.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await sending
-
-
-async def test_a_cancelled_send_leaves_nothing_running(fcm: FcmSocket, make_service: MakeService) -> None:
-    arrived = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def react(_: Received) -> Reaction:
-        loop.call_soon_threadsafe(arrived.set)
-        return silence
-
-    fcm.react = react
-    before = asyncio.all_tasks()
-    service = make_service(max_concurrent_requests=4)
-    sending = asyncio.create_task(service.send_push(make_targets(20), make_payload()))
-    await arrived.wait()
-    sending.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await sending
-    assert asyncio.all_tasks() == before
-    assert len(fcm.requests) <= 4
-    fcm.react = lambda _: accept
-    result = await service.send_push(make_targets(8), make_payload())
-    assert len(result.accepted) == 8, "every place is free again"
 
 
 async def test_an_app_that_is_not_configured_fails_by_itself(
@@ -345,3 +272,19 @@ async def test_no_address_no_content_and_no_token_is_shown(
     shown = repr((result, unknown, target, payload, logs)) + "".join(capfd.readouterr())
     for secret in ("address-1", "Security Alert", "New login", "token-1"):
         assert secret not in shown
+
+
+async def test_authorities_that_become_unusable_while_sending_cost_each_target_its_own_answer(
+    make_service: MakeService, make_transport: MakeTransport, tls: TlsFiles, tmp_path: Path
+) -> None:
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_bytes(tls.ca_file.read_bytes())
+    service = make_service(max_concurrent_requests=2, ca_file=ca_file)
+    await service.check_credentials()
+    app = service._app("default")
+    app._transport = make_transport(ca_file=write_tls_files(tmp_path / "others").ca_file)
+    ca_file.write_text("half of a file")
+    result = await service.send_push(make_targets(9), make_payload())
+    # Two were under way on the connections of before, whose certificate was refused.
+    assert outcomes(result.results).count(Outcome.MISCONFIGURED) >= 7
+    assert set(outcomes(result.results)) <= {Outcome.MISCONFIGURED, Outcome.TRANSIENT}

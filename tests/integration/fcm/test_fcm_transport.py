@@ -195,52 +195,6 @@ async def test_more_than_a_connection_carries_is_spread_over_several(
     assert fcm.connections == 3
 
 
-async def test_no_more_than_allowed_are_under_way(fcm: FcmSocket, make_transport: MakeTransport) -> None:
-    under_way: list[Exchange] = []
-    most = 0
-
-    def answer_all() -> None:
-        while under_way:
-            accept(under_way.pop())
-
-    def hold(exchange: Exchange) -> None:
-        nonlocal most
-        under_way.append(exchange)
-        most = max(most, len(under_way))
-        if len(under_way) == 7:
-            # Time for an eighth to arrive, were it let through.
-            asyncio.get_running_loop().call_later(0.03, answer_all)
-
-    fcm.react = lambda _: hold
-    transport = make_transport(max_concurrent_requests=7)
-    await asyncio.gather(*(post(transport) for _ in range(70)))
-    assert (most, len(fcm.requests)) == (7, 70)
-
-
-async def test_a_cancelled_request_frees_its_place_at_once_and_ends_by_its_deadline(
-    fcm: FcmSocket, make_transport: MakeTransport
-) -> None:
-    arrived = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def react(_: Received) -> Reaction:
-        loop.call_soon_threadsafe(arrived.set)
-        return silence
-
-    fcm.react = react
-    transport = make_transport(max_concurrent_requests=1, request_timeout_seconds=1.0)
-    sending = asyncio.create_task(post(transport))
-    await arrived.wait()
-    sending.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await sending
-    fcm.react = lambda _: accept
-    answer = await post(transport)
-    assert isinstance(answer, FcmResponse)
-    assert answer.latency_ms < 900
-    assert await asyncio.to_thread(fcm.wait_for_reset)
-
-
 async def test_a_dead_path_is_left_for_a_new_connection(
     fcm: FcmSocket, tls: TlsFiles, make_transport: MakeTransport
 ) -> None:

@@ -68,9 +68,16 @@ def begin_and_reset(code: ErrorCodes) -> Reaction:
     return react
 
 
-async def send_to(transport: FcmTransport, addresses: Sequence[str]) -> list[FcmAnswer]:
-    bodies = [b'{"message":{"token":"%s"}}' % address.encode() for address in addresses]
-    return await asyncio.gather(*(post(transport, body) for body in bodies))
+async def send_to(
+    transport: FcmTransport, addresses: Sequence[str], *, at_once: int = 100
+) -> list[FcmAnswer]:
+    free = asyncio.Semaphore(at_once)
+
+    async def send(address: str) -> FcmAnswer:
+        async with free:
+            return await post(transport, b'{"message":{"token":"%s"}}' % address.encode())
+
+    return await asyncio.gather(*(send(address) for address in addresses))
 
 
 UNREAD = [
@@ -223,7 +230,7 @@ async def test_a_goaway_in_the_middle_of_a_batch_sends_each_message_once(
 
     fcm.react = react
     transport = make_transport(max_concurrent_requests=40)
-    answers = await send_to(transport, [str(number) for number in range(400)])
+    answers = await send_to(transport, [str(number) for number in range(400)], at_once=40)
     assert all(isinstance(answer, FcmResponse) for answer in answers)
     assert sorted(accepted, key=int) == [str(number) for number in range(400)]
     assert fcm.connections == 8

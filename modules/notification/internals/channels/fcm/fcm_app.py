@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 
@@ -34,6 +35,7 @@ class FcmApp:
         self._app_id = app_id
         self._settings = settings
         self.max_concurrent_requests = max_concurrent_requests
+        self._slots = asyncio.Semaphore(max_concurrent_requests)
         is_default = app.credentials_path == settings.credentials_path
         self._tokens = AccessTokenSource(
             credentials_path=app.credentials_path,
@@ -65,7 +67,7 @@ class FcmApp:
 
     def slot(self) -> AbstractAsyncContextManager[None]:
         """One of `max_concurrent_requests`: room for one request at a time, while the block lasts."""
-        return self._opened().slots
+        return self._slots
 
     async def post(self, body: bytes, may_send: Callable[[], bool] = lambda: True) -> FcmAnswer:
         """Send one body. A refused access token is replaced once, as FCM did not read the message then.

@@ -51,10 +51,8 @@ class _Connection:
 
 
 class FcmTransport:
-    """One app's connections. Lives on one event loop.
+    """One app's connections, enough for `max_concurrent_requests` at once. Lives on one event loop.
 
-    At most `max_concurrent_requests` are under way: who sends holds one of `slots`, for as many requests, one
-    after the other, as there are.
     Nothing is repeated, except what the HTTP/2 client proves unread: streams the server refused, or left
     unprocessed when it went away (RFC 9113, 8.7), twice at most. Redirects, cookies and proxy variables are
     ignored.
@@ -73,7 +71,6 @@ class FcmTransport:
     ) -> None:
         self._endpoint = endpoint
         self._backstop = Backstop(request_timeout_seconds + BACKSTOP_SECONDS)
-        self.slots = asyncio.Semaphore(max_concurrent_requests)
         authorities = [] if ca_file is None else read_authorities(ca_file)
         self._connections = [
             _Connection(_build_client(authorities, connect_timeout_seconds, request_timeout_seconds))
@@ -82,7 +79,7 @@ class FcmTransport:
         self._urls: dict[str, Url] = {}
 
     async def post(self, *, body: bytes, access: Access) -> FcmAnswer:
-        """Send one body to messages:send, by who holds one of `slots`; the deadline runs from now on.
+        """Send one body to messages:send; the deadline runs from now on.
 
         Never raises for what the network or the server does.
         """
