@@ -227,12 +227,9 @@ class NotificationService(ServiceFacade[NotificationCore]):
         return await cls._on_core(lambda core: core.writer.expire_overdue(limit=limit))
 
     @classmethod
-    async def count_left_receipts_async(cls, *, heartbeat: Callable[[], None]) -> int:
-        """Count receipts that came before the outcomes of processes since lost; returns how many.
-
-        What scans call; `heartbeat` is called after each page.
-        """
-        return await cls._on_core(lambda core: core.writer.count_left_receipts(heartbeat=heartbeat))
+    async def count_left_receipts_async(cls) -> int:
+        """Count receipts that came before the outcomes of processes since lost; returns how many."""
+        return await cls._on_core(lambda core: core.writer.count_left_receipts())
 
     @classmethod
     async def record_delivered_async(
@@ -240,8 +237,9 @@ class NotificationService(ServiceFacade[NotificationCore]):
     ) -> bool:
         """Take a `sent` notification to `delivered`, as a receipt says, by its id or FCM's name of a message.
 
-        A receipt that comes before the outcome is written counts when it is. False when there is nothing
-        that it could take to `delivered`: unknown, failed, expired, cancelled, or delivered before.
+        A receipt that comes before the outcome is written counts a moment after that, or with the next scan.
+        False when there is nothing that it could take to `delivered`: unknown, failed, expired, cancelled, or
+        delivered before.
         """
         return await cls._on_core(
             lambda core: core.sender.record_delivered(notification_id=notification_id, message_id=message_id)

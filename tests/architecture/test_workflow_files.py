@@ -10,6 +10,7 @@ import inspect
 import subprocess
 import sys
 import typing
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -61,8 +62,29 @@ def test_runs_share_nothing_of_a_workflow_file_that_can_change(path: Path) -> No
         for name, value in vars(module).items()
         if not name.startswith("__") and not _is_constant(value)
     }
+    for name, value in vars(module).items():
+        if getattr(value, "__module__", None) == module.__name__:
+            changing |= {f"{name}.{part}": what for part, what in _changing_parts(value)}
     assert changing == {}
     assert not [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Global)]
+
+
+def _changing_parts(value: object) -> Iterator[tuple[str, str]]:
+    """What of a class or function could be changed by one run and be seen by another."""
+    if hasattr(value, "cache_info"):
+        yield "cache_info", "cache"
+    for default in getattr(value, "__defaults__", None) or ():
+        if not _is_constant(default):
+            yield "__defaults__", type(default).__name__
+    if inspect.isclass(value):
+        for name, part in vars(value).items():
+            is_ours = not name.startswith("__") and not isinstance(
+                part, property | classmethod | staticmethod
+            )
+            if is_ours and not _is_constant(part) and not inspect.ismemberdescriptor(part):
+                yield name, type(part).__name__
+            if inspect.isfunction(part):
+                yield from _changing_parts(part)
 
 
 def _is_constant(value: object) -> bool:

@@ -93,7 +93,7 @@ class WorkerServer:
 
 
 def workflow_runner(workers: Collection[WorkerClass]) -> SandboxedWorkflowRunner:
-    """The SDK's sandbox, which takes the workers' package as this process has it.
+    """The SDK's sandbox, which takes the whole package that the workers are in as this process has it.
 
     Imported anew for each run, as the SDK does, a worker's file costs more than all that it then does. What
     it must not do is tested with that import, and its text is searched for it.

@@ -105,7 +105,8 @@ class FCMService:
         probe = messaging.Message(notification=messaging.Notification(title="check"), fid=ANY_TARGET)
         body = EncodedMessage(probe, validate_only=True).body_for(BroadcastKind.TOPIC, CHECK_TOPIC)
         await app.ensure_access()
-        answer = await app.post(body)
+        async with app.slot():
+            answer = await app.post(body)
         if accepted_message_id(answer) is not None:
             return
         try:

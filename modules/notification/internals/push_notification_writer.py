@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -184,9 +184,9 @@ class PushNotificationWriter:
         if await self._repository.has_receipts():
             await self._repository.count_receipts(_receivers(written))
 
-    async def count_left_receipts(self, *, heartbeat: Callable[[], None]) -> int:
-        """Count early receipts that a lost process left behind; `heartbeat` is called after each page."""
-        return await self._repository.count_left_receipts(heartbeat=heartbeat)
+    async def count_left_receipts(self) -> int:
+        """Count early receipts that a lost process left behind; returns how many."""
+        return await self._repository.count_left_receipts()
 
 
 def content_fingerprint(push: NewPush) -> str:

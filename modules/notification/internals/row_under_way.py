@@ -71,9 +71,10 @@ class RowUnderWay:
 
     def keep_reachable(self, targets: list[PushTarget]) -> list[PushTarget]:
         """Those that a message may still go to. An outcome takes back the marks of others, or the ending."""
-        left = self.reachable(targets)
-        if len(left) < len(targets) and self.is_marked and self.ending is None:
-            self.put_off([target for target in targets if target not in left], GONE)
+        found, left = self._reachable, self.reachable(targets)
+        if found is not None and self.is_marked and self.ending is None:
+            gone = [target for target in targets if (target.device_id, target.address) not in found]
+            self.put_off(gone, GONE)
         return left
 
     def await_newcomers(self) -> None:

@@ -75,8 +75,7 @@ class TargetBlame:
             return None
         now = self._clock()
         lately = self._of(_key(content_key, target), now)
-        # One that is accepted makes no spike.
-        was_spike = accepted or lately.is_spike
+        was_spike = lately.is_spike
         lately.add(accepted, now)
         if was_spike or not lately.is_spike:
             return None

@@ -11,6 +11,7 @@ from typing import Any
 from temporalio import activity
 
 from modules.application.application_service import ApplicationService
+from modules.application.errors import ServiceError
 from modules.application.worker import WorkerClass
 from modules.logger.logger_service import get_logger
 from modules.notification.notification_service import NotificationService
@@ -73,10 +74,12 @@ class PushNotificationActivities:
     async def expire_overdue(self) -> int:
         """End every row past `expires_at` that nobody is delivering; returns how many.
 
-        First counts the receipts that lost processes left.
+        Then count the receipts that lost processes left, which nothing waits for.
         """
-        await without_content(NotificationService.count_left_receipts_async(heartbeat=activity.heartbeat))
-        return await without_content(self._expire_all())
+        expired = await without_content(self._expire_all())
+        async with heartbeating():
+            await _count_left_receipts()
+        return expired
 
     @activity.defn(name=START_ACTIVITY)
     async def start_due(self, params: ScanParams) -> DuePage:
@@ -112,6 +115,16 @@ class PushNotificationActivities:
     async def _is_large(self) -> bool:
         due = await NotificationService.due_count_async(limit=self._batch_threshold + 1)
         return due > self._batch_threshold
+
+
+async def _count_left_receipts() -> None:
+    try:
+        counted = await NotificationService.count_left_receipts_async()
+    except ServiceError as error:
+        get_logger().warning("receipts left", action="push.receipts_left", code=error.code)
+        return
+    if counted:
+        get_logger().info("receipts of lost processes", action="push.receipts_counted", receipts=counted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from modules.notification.internals.deferrals import TOO_LATE
 from modules.notification.types import Classification, Outcome, Push, PushTarget, TargetResult
-from tests.integration.fcm.conftest import MakeService, outcomes
+from tests.integration.fcm.conftest import MakeService, MakeTransport, outcomes
 from tests.support.fcm_errors import fcm_error
 from tests.support.fcm_factories import make_payload, make_target, make_targets
-from tests.support.fcm_files import write_service_account
+from tests.support.fcm_files import TlsFiles, write_service_account, write_tls_files
 from tests.support.fcm_socket import Exchange, FcmSocket, Reaction, Received, accept, answering
 from tests.support.fcm_token_server import Posted, TokenServer, granting, refusing
 from tests.support.process_logs import capture_logs
@@ -90,6 +90,23 @@ async def test_a_message_is_asked_for_again_before_it_goes_out_with_another_toke
     assert (guard.asked, len(fcm.requests)) == (2, 1)
     assert [result.classification for result in sent.results] == [TOO_LATE]
     assert guard.told == [], "nothing that was let out came to an end"
+
+
+async def test_a_message_is_asked_for_again_before_it_goes_out_over_other_connections(
+    fcm: FcmSocket, make_service: MakeService, make_transport: MakeTransport, tls: TlsFiles, tmp_path: Path
+) -> None:
+    service = make_service()
+    await service.check_credentials()
+    app = service._app("default")
+    # As if `ca_file` had been another one when the connections were opened.
+    app._trusted = b"another file"
+    app._transport = make_transport(ca_file=write_tls_files(tmp_path / "others").ca_file)
+    guard = LetsOutOnce()
+    [sent] = await service.send_each([Push(targets=make_targets(1), payload=make_payload())], guard=guard)
+    assert (guard.asked, len(fcm.requests)) == (2, 0)
+    assert [result.classification for result in sent.results] == [TOO_LATE]
+    result = await service.send_push(make_targets(1), make_payload())
+    assert outcomes(result.results) == [Outcome.ACCEPTED], "the file of now is in use"
 
 
 async def test_a_token_that_is_refused_again_is_misconfigured(

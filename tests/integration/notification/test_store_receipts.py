@@ -36,10 +36,6 @@ async def settle_and_look(writer: PushNotificationWriter, row: PushNotificationM
     await receipts.close()
 
 
-async def count_left(writer: PushNotificationWriter) -> int:
-    return await writer.count_left_receipts(heartbeat=lambda: None)
-
-
 @pytest.mark.parametrize("by", ["notification", "message"])
 class TestReceipts:
     async def test_one_that_comes_before_the_outcome_counts_when_that_is_written(
@@ -78,12 +74,12 @@ class TestReceipts:
     ) -> None:
         row = await claim_one(writer, (await writer.create(make_push())).id)
         assert await record(writer, row, by)
-        assert await count_left(writer) == 0, "its outcome is not written yet"
+        assert await writer.count_left_receipts() == 0, "its outcome is not written yet"
         await settle(writer, row)
         assert stored(rows, row.id)["status"] == "sent"
-        assert await count_left(writer) == 1
+        assert await writer.count_left_receipts() == 1
         assert stored(rows, row.id)["status"] == "delivered"
-        assert await count_left(writer) == 0
+        assert await writer.count_left_receipts() == 0
         assert rows.database["receipts"].count_documents({}) == 0
 
 
@@ -108,7 +104,7 @@ async def test_what_was_left_is_found_behind_pages_of_what_no_row_has(
     for number in range(25):
         await writer.record_message_receipt(f"nobody-{number:02}")
     await settle(writer, row)
-    assert await count_left(writer) == 1
+    assert await writer.count_left_receipts() == 1
     assert stored(rows, row.id)["status"] == "delivered"
     assert rows.database["receipts"].count_documents({}) == 25
 

@@ -15,11 +15,13 @@ def short_look(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backstop_module, "LOOK_SECONDS", 0.01)
 
 
-async def request(backstop: Backstop, answer: asyncio.Future[str]) -> str:
+async def request(backstop: Backstop, answer: asyncio.Future[str], *, swallows: bool = False) -> str:
     task = backstop.begin()
     try:
         return await answer
     except asyncio.CancelledError:
+        if swallows:
+            return "swallowed"
         if not backstop.has_cancelled(task):
             raise
         return "ended"
@@ -61,14 +63,56 @@ async def test_who_is_cancelled_from_outside_is_cancelled() -> None:
         await task
 
 
-async def test_who_is_cancelled_from_outside_at_the_same_moment_is_cancelled() -> None:
+@pytest.mark.parametrize("outside_first", [False, True])
+async def test_who_is_cancelled_from_outside_at_the_same_moment_is_cancelled(outside_first: bool) -> None:
     backstop = Backstop(0)
     task = asyncio.create_task(request(backstop, no_answer()))
     await asyncio.sleep(0)
-    backstop._look()
-    task.cancel()
+    if outside_first:
+        task.cancel()
+        backstop._look()
+    else:
+        backstop._look()
+        task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_cancel_that_the_client_swallows_is_taken_back() -> None:
+    backstop = Backstop(0.02)
+
+    async def two_requests() -> list[str]:
+        return [await request(backstop, no_answer(), swallows=each) for each in (True, False)]
+
+    task = asyncio.create_task(two_requests())
+    assert await task == ["swallowed", "ended"]
+    assert task.cancelling() == 0
+
+
+async def test_a_task_that_outlived_a_cancel_before_is_ended_as_any_other() -> None:
+    backstop, survived = Backstop(0.02), asyncio.Event()
+
+    async def stubborn() -> str:
+        try:
+            await no_answer()
+        except asyncio.CancelledError:
+            survived.set()
+        return await request(backstop, no_answer())
+
+    task = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
+    task.cancel()
+    assert await task == "ended"
+    assert survived.is_set()
+
+
+async def test_one_of_a_group_that_is_ended_leaves_the_others_alone() -> None:
+    backstop, answers = Backstop(0.02), [no_answer(), no_answer()]
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(request(backstop, answer)) for answer in answers]
+        await asyncio.sleep(0)
+        answers[1].set_result("answered")
+    assert [task.result() for task in tasks] == ["ended", "answered"]
 
 
 async def test_nothing_is_looked_at_once_nothing_is_under_way() -> None:
@@ -76,4 +120,4 @@ async def test_nothing_is_looked_at_once_nothing_is_under_way() -> None:
     assert await request(backstop, no_answer()) == "ended"
     while backstop._timer is not None:
         await asyncio.sleep(0)
-    assert backstop._ends == {}
+    assert backstop._requests == {}

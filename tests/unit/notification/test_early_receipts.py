@@ -25,14 +25,17 @@ NEW = make_push()
 class Looks:
     """Stands in for the writer: remembers what was looked for, and fails as often as told."""
 
-    def __init__(self, failures: int = 0) -> None:
+    def __init__(self, failures: int = 0, *, waits: bool = False) -> None:
         self.asked: list[list[SettledRow]] = []
         self._failures = failures
-        self.was_asked = asyncio.Event()
+        self.was_asked, self.goes_on = asyncio.Event(), asyncio.Event()
+        if not waits:
+            self.goes_on.set()
 
     async def count_receipts(self, written: Sequence[SettledRow]) -> None:
         self.asked.append(list(written))
         self.was_asked.set()
+        await self.goes_on.wait()
         if len(self.asked) <= self._failures:
             raise UnavailableError(code="mongodb_unavailable", reason="away")
 
@@ -60,6 +63,19 @@ async def test_a_close_does_not_wait_for_the_moment_of_a_look() -> None:
     assert looks.asked == []
     await receipts.close()
     assert len(looks.asked) == 1
+
+
+async def test_what_is_written_during_a_look_is_looked_at_in_one_more() -> None:
+    looks = Looks(waits=True)
+    receipts = receipts_by(looks)
+    written = [make_settled(new_row(NEW, NOW)) for _ in range(4)]
+    receipts.expect(written[:1])
+    await looks.was_asked.wait()
+    for each in written[1:]:
+        receipts.expect([each])
+    looks.goes_on.set()
+    await receipts.close()
+    assert looks.asked == [written[:1], written[1:]]
 
 
 async def test_a_look_that_fails_is_logged_and_the_next_one_is_made(caplog: pytest.LogCaptureFixture) -> None:

@@ -116,6 +116,14 @@ def test_a_spike_is_told_once_and_blames_nobody() -> None:
     assert not is_blamed(blame.judged("content", TARGET, result_of(NAMED)))
 
 
+def test_a_spike_that_an_accepted_message_completes_is_told_too() -> None:
+    blame = TargetBlame()
+    page = [NAMED] * 5 + [ACCEPTED] * (SPIKE_SENDS - 5)
+    told = [blame.note("content", TARGET, result_of(verdict)) for verdict in page]
+    assert told[:-1] == [None] * (SPIKE_SENDS - 1)
+    assert told[-1] == Spike(app_id="default", platform=Platform.ANDROID, refused=5, sends=SPIKE_SENDS)
+
+
 def test_what_was_accepted_long_ago_is_forgotten() -> None:
     clock = Clock()
     blame = TargetBlame(clock=clock)

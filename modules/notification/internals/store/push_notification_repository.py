@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -16,6 +16,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from modules.application.errors import ServiceError, UnavailableError
 from modules.application.records import read_record, readable_records
 from modules.application.repository import Document, Repository, confirm_majority, insert_once
+from modules.application.steady_clock import steady_seconds
 from modules.notification.internals.store import push_notification_claims as claims
 from modules.notification.internals.store.campaign_contents import CampaignContents
 from modules.notification.internals.store.due_rows import DueRows
@@ -43,6 +44,7 @@ _BY_ID = {"_id": 1}
 _MESSAGES = {"provider_message_ids": 1}
 # Delivery adds to these without looking.
 _UNSEEN_BY_DELIVERY = {"events": 0}
+LONGEST_COUNT_SECONDS = 60.0
 # Long enough for one that can read it to come first, short enough for a row that is waited for.
 LET_GO_SECONDS = 30.0
 _OF_ANOTHER_VERSION = "this version cannot read the row"
@@ -323,17 +325,16 @@ class PushNotificationRepository(Repository):
         if received:
             await self._receipts.drop(received)
 
-    async def count_left_receipts(self, *, heartbeat: Callable[[], None]) -> int:
-        """Count kept receipts whose rows were `sent` in the meantime; returns how many.
+    async def count_left_receipts(self) -> int:
+        """Count kept receipts whose rows have an outcome by now; returns how many.
 
-        `heartbeat` is called after each page of them.
+        As many as it comes to within LONGEST_COUNT_SECONDS: ids that no row has may be any number.
         """
-        counted, after = 0, ""
-        while page := await self._receipts.page(after=after):
+        counted, after, until = 0, "", steady_seconds() + LONGEST_COUNT_SECONDS
+        while steady_seconds() < until and (page := await self._receipts.page(after=after)):
             rows = await self._receivers(page)
             await self.count_receipts(rows)
             counted, after = counted + len(rows), page[-1]
-            heartbeat()
         return counted
 
     async def _receivers(self, receipt_ids: Sequence[str]) -> dict[str, ObjectId]:
@@ -342,11 +343,11 @@ class PushNotificationRepository(Repository):
         ids = [ObjectId(each) for each in receipt_ids if ObjectId.is_valid(each)]
         by_id = {"_id": {"$in": ids}, **reached}
         by_message = {**_of_messages({"$in": list(receipt_ids)}), **reached}
-        named = await self._patience.repeated(lambda: self._collection.find(by_id, {"_id": 1}).to_list())
+        named = await self._patience.repeated(
+            lambda: self._collection.find(by_id, {"_id": 1}, hint=_BY_ID).to_list()
+        )
         messages = await self._patience.repeated(
-            lambda: self._collection.find(
-                by_message, {"provider_message_ids": 1}, hint=MESSAGE_INDEX
-            ).to_list()
+            lambda: self._collection.find(by_message, _MESSAGES, hint=MESSAGE_INDEX).to_list()
         )
         wanted = frozenset(receipt_ids)
         found = {str(row["_id"]): row["_id"] for row in named}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
-
-from pydantic_core import from_json
 
 from modules.notification.internals.channels.fcm.answer import FcmAnswer, FcmResponse
 
@@ -40,8 +39,8 @@ class ErrorBody:
 def parse_json(body: bytes) -> Any:
     """The JSON value of a body, None when it is none; never raises."""
     try:
-        return from_json(body.decode("utf-8", "replace"))
-    except ValueError:
+        return json.loads(body.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
         return None
 
 

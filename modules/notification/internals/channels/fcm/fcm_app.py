@@ -70,20 +70,17 @@ class FcmApp:
         return self._slots
 
     async def post(self, body: bytes, may_send: Callable[[], bool] = lambda: True) -> FcmAnswer:
-        """Send one body. A refused access token is replaced once, as FCM did not read the message then.
+        """Send one body, for who holds a slot.
 
-        `may_send` is asked right before. Raises as `ensure_access` does, when a token cannot be had.
+        `may_send` is asked right before each request: a refused access token is replaced once, as FCM did not
+        read the message then. Raises as `ensure_access` does, when a token cannot be had.
         """
         used = await self._tokens.access()
-        if not may_send():
-            return _NOT_LET_OUT
-        answer = await self._post(body, used)
+        answer = await self._post(body, used, may_send)
         if not refuses_access_token(answer) or await self._tokens.replacement(used) is None:
             return answer
         used = await self._tokens.access()
-        if not may_send():
-            return _NOT_LET_OUT
-        answer = await self._post(body, used)
+        answer = await self._post(body, used, may_send)
         if refuses_access_token(answer) and self._tokens.has_run_out(used):
             # It says nothing of the credential.
             return SendFailure(kind=FailureKind.TOKEN_RAN_OUT, latency_ms=answer.latency_ms)
@@ -113,12 +110,17 @@ class FcmApp:
             if transport is not None:
                 await transport.close()
 
-    async def _post(self, body: bytes, access: Access) -> FcmAnswer:
+    async def _post(self, body: bytes, access: Access, may_send: Callable[[], bool]) -> FcmAnswer:
+        if not may_send():
+            return _NOT_LET_OUT
         transport = self._opened()
         answer = await transport.post(body=body, access=access)
         if isinstance(answer, SendFailure) and answer.kind is FailureKind.SERVER_UNTRUSTED:
             self._leave_if_mended(transport)
             if self._transport is not transport:
+                # The handshake may have taken a while.
+                if not may_send():
+                    return _NOT_LET_OUT
                 answer = await self._opened().post(body=body, access=access)
         return answer
 
