@@ -293,8 +293,13 @@ class FaultRoom:
         return self._notifications.count_documents(due)
 
     def open_count(self) -> int:
-        """How many rows are not final."""
-        return self._notifications.count_documents(UNSETTLED)
+        """How many rows are not final, all at one moment.
+
+        Without a snapshot a count that yields misses a row that goes from the keys of one status to those of
+        the other meanwhile (MongoDB, "Read Isolation, Consistency, and Recency").
+        """
+        with self._notifications.database.client.start_session(snapshot=True) as session:
+            return self._notifications.count_documents(UNSETTLED, session=session)
 
     def audit(self) -> list[AuditEntry]:
         """What the simulator accepted for this room."""
