@@ -227,9 +227,9 @@ class NotificationService(ServiceFacade[NotificationCore]):
         return await cls._on_core(lambda core: core.writer.expire_overdue(limit=limit))
 
     @classmethod
-    async def count_left_receipts_async(cls) -> int:
-        """Count receipts that came before the outcomes of processes since lost; returns how many."""
-        return await cls._on_core(lambda core: core.writer.count_left_receipts())
+    async def apply_left_receipts_async(cls) -> int:
+        """Apply receipts that came before the outcomes of processes since lost; returns how many."""
+        return await cls._on_core(lambda core: core.writer.apply_left_receipts())
 
     @classmethod
     async def record_delivered_async(

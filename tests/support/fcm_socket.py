@@ -80,6 +80,17 @@ def answering(
     return lambda exchange: exchange.answer(status, content, headers)
 
 
+def silent_after(arrived: asyncio.Event) -> Callable[[Received], Reaction]:
+    """Sets the event, on the loop that asks for this, when a request arrives; it is never answered."""
+    loop = asyncio.get_running_loop()
+
+    def react(_: Received) -> Reaction:
+        loop.call_soon_threadsafe(arrived.set)
+        return silence
+
+    return react
+
+
 def silence(_: Exchange) -> None:
     """Take the request and never answer."""
 

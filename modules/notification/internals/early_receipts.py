@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from modules.application.errors import ServiceError
@@ -24,7 +24,7 @@ class EarlyReceipts:
         self._timer: asyncio.TimerHandle | None = None
         self._looking: asyncio.Task[None] | None = None
 
-    def expect(self, settled: Iterable[SettledRow]) -> None:
+    def expect(self, settled: Sequence[SettledRow]) -> None:
         """Look, in a moment, for receipts of those of these written outcomes that can have some."""
         self._written.extend(settled)
         self._look_later()
@@ -57,7 +57,7 @@ class EarlyReceipts:
 
     async def _look(self, written: Sequence[SettledRow]) -> None:
         try:
-            await self._writer.count_receipts(written)
+            await self._writer.apply_receipts(written)
         except ServiceError as error:
             # The outcomes are written, whatever becomes of receipts.
             get_logger().warning("receipts left", action="push.receipts_left", code=error.code)

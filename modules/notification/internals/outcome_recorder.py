@@ -53,7 +53,7 @@ class OutcomeRecorder:
             return {}
         now = await self._clock.now()
         written = await self._settle_patiently(settled, now, lease)
-        ours = settled if len(written) == len(settled) else self._unfenced(settled, written)
+        ours = settled if len(written) == len(settled) else self._still_ours(settled, written)
         self._receipts.expect(ours)
         await self._retire(settled)
         for status, count in Counter(each.settlement.status for each in ours).items():
@@ -72,7 +72,7 @@ class OutcomeRecorder:
             )
         return reports
 
-    def _unfenced(self, settled: Sequence[SettledRow], written: Collection[ObjectId]) -> list[SettledRow]:
+    def _still_ours(self, settled: Sequence[SettledRow], written: Collection[ObjectId]) -> list[SettledRow]:
         """Those that were still ours to write; of the others it is told."""
         ours = []
         for each in settled:

@@ -179,14 +179,14 @@ class PushNotificationWriter:
         """Record a receipt, also one that came before its row was `sent`; False where nothing can get it."""
         return await self._repository.record_receipt(row_id)
 
-    async def count_receipts(self, written: Sequence[SettledRow]) -> None:
-        """Count receipts that came before these outcomes, which are written."""
+    async def apply_receipts(self, written: Sequence[SettledRow]) -> None:
+        """Apply receipts that came before these outcomes, which are written."""
         if await self._repository.has_receipts():
-            await self._repository.count_receipts(_receivers(written))
+            await self._repository.apply_receipts(_named_by_receipts(written))
 
-    async def count_left_receipts(self) -> int:
-        """Count early receipts that a lost process left behind; returns how many."""
-        return await self._repository.count_left_receipts()
+    async def apply_left_receipts(self) -> int:
+        """Apply early receipts that a lost process left behind; returns how many."""
+        return await self._repository.apply_left_receipts()
 
 
 def content_fingerprint(push: NewPush) -> str:
@@ -281,7 +281,7 @@ def _change(settled: SettledRow, now: datetime) -> RowChange:
     )
 
 
-def _receivers(written: Sequence[SettledRow]) -> dict[str, ObjectId]:
+def _named_by_receipts(written: Sequence[SettledRow]) -> dict[str, ObjectId]:
     """The rows that can have receipts, by the ids that receipts name them by."""
     sent = [each for each in written if each.settlement.status is Status.SENT]
     rows = {str(each.row.id): each.row.id for each in sent}

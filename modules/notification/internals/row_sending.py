@@ -353,8 +353,6 @@ def _pushes_of(portion: Sequence[Piece], now: datetime) -> tuple[list[Push], lis
 
 
 def _by_app(targets: Sequence[PushTarget]) -> dict[str, list[PushTarget]]:
-    if len(targets) == 1:
-        return {targets[0].app_id: list(targets)}
     by_app: dict[str, list[PushTarget]] = {}
     for target in targets:
         by_app.setdefault(target.app_id, []).append(target)

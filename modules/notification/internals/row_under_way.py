@@ -92,6 +92,7 @@ class RowUnderWay:
         """Whether nothing at all came of it, so that it can be given back as it was."""
         if self.is_marked:
             return False
+        # Asked first: to hash a classification costs more than all the rest of this.
         return all(
             not result.classification.attempted and result.classification in _WAITS
             for _, result in self.results

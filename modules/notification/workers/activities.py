@@ -74,11 +74,11 @@ class PushNotificationActivities:
     async def expire_overdue(self) -> int:
         """End every row past `expires_at` that nobody is delivering; returns how many.
 
-        Then count the receipts that lost processes left, which nothing waits for.
+        Then apply the receipts that lost processes left, which nothing waits for.
         """
         expired = await without_content(self._expire_all())
         async with heartbeating():
-            await _count_left_receipts()
+            await without_content(_apply_left_receipts())
         return expired
 
     @activity.defn(name=START_ACTIVITY)
@@ -117,14 +117,14 @@ class PushNotificationActivities:
         return due > self._batch_threshold
 
 
-async def _count_left_receipts() -> None:
+async def _apply_left_receipts() -> None:
     try:
-        counted = await NotificationService.count_left_receipts_async()
+        applied = await NotificationService.apply_left_receipts_async()
     except ServiceError as error:
         get_logger().warning("receipts left", action="push.receipts_left", code=error.code)
         return
-    if counted:
-        get_logger().info("receipts of lost processes", action="push.receipts_counted", receipts=counted)
+    if applied:
+        get_logger().info("receipts of lost processes", action="push.receipts_applied", receipts=applied)
 
 
 @dataclass(frozen=True, slots=True)

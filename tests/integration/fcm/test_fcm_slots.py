@@ -15,7 +15,7 @@ from tests.support.fcm_socket import (
     Reaction,
     Received,
     accept,
-    silence,
+    silent_after,
 )
 
 
@@ -71,13 +71,7 @@ async def test_a_cancelled_request_frees_its_place_at_once_and_ends_by_its_deadl
     fcm: FcmSocket, make_service: MakeService
 ) -> None:
     arrived = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def react(_: Received) -> Reaction:
-        loop.call_soon_threadsafe(arrived.set)
-        return silence
-
-    fcm.react = react
+    fcm.react = silent_after(arrived)
     service = make_service(max_concurrent_requests=1, request_timeout_seconds=1.0)
     sending = asyncio.create_task(service.send_push(make_targets(1), make_payload()))
     await arrived.wait()
@@ -93,15 +87,8 @@ async def test_a_cancelled_request_frees_its_place_at_once_and_ends_by_its_deadl
 
 async def test_urgent_traffic_has_an_instance_of_its_own(fcm: FcmSocket, make_service: MakeService) -> None:
     stuck = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def react(received: Received) -> Reaction:
-        if received.address == "urgent":
-            return accept
-        loop.call_soon_threadsafe(stuck.set)
-        return silence
-
-    fcm.react = react
+    unanswered = silent_after(stuck)
+    fcm.react = lambda received: accept if received.address == "urgent" else unanswered(received)
     bulk, urgent = make_service(max_concurrent_requests=1), make_service(max_concurrent_requests=1)
     sending = asyncio.create_task(bulk.send_push(make_targets(3), make_payload()))
     await stuck.wait()
@@ -115,13 +102,7 @@ async def test_urgent_traffic_has_an_instance_of_its_own(fcm: FcmSocket, make_se
 
 async def test_a_cancelled_send_leaves_nothing_running(fcm: FcmSocket, make_service: MakeService) -> None:
     arrived = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def react(_: Received) -> Reaction:
-        loop.call_soon_threadsafe(arrived.set)
-        return silence
-
-    fcm.react = react
+    fcm.react = silent_after(arrived)
     before = asyncio.all_tasks()
     service = make_service(max_concurrent_requests=4)
     sending = asyncio.create_task(service.send_push(make_targets(20), make_payload()))

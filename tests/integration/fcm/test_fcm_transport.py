@@ -27,6 +27,7 @@ from tests.support.fcm_socket import (
     dribble,
     flood,
     silence,
+    silent_after,
 )
 from tests.support.tcp_relay import TcpRelay
 
@@ -211,13 +212,7 @@ async def test_a_dead_path_is_left_for_a_new_connection(
 
 async def test_closing_ends_what_is_under_way_as_lost(fcm: FcmSocket, make_transport: MakeTransport) -> None:
     arrived = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def react(_: Received) -> Reaction:
-        loop.call_soon_threadsafe(arrived.set)
-        return silence
-
-    fcm.react = react
+    fcm.react = silent_after(arrived)
     transport = make_transport()
     sending = asyncio.create_task(post(transport))
     await arrived.wait()

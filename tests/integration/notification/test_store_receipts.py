@@ -74,12 +74,12 @@ class TestReceipts:
     ) -> None:
         row = await claim_one(writer, (await writer.create(make_push())).id)
         assert await record(writer, row, by)
-        assert await writer.count_left_receipts() == 0, "its outcome is not written yet"
+        assert await writer.apply_left_receipts() == 0, "its outcome is not written yet"
         await settle(writer, row)
         assert stored(rows, row.id)["status"] == "sent"
-        assert await writer.count_left_receipts() == 1
+        assert await writer.apply_left_receipts() == 1
         assert stored(rows, row.id)["status"] == "delivered"
-        assert await writer.count_left_receipts() == 0
+        assert await writer.apply_left_receipts() == 0
         assert rows.database["receipts"].count_documents({}) == 0
 
 
@@ -90,7 +90,7 @@ async def test_only_a_row_that_was_sent_is_looked_at(
     assert await writer.record_receipt(row.id)
     pending = make_settled(row, Status.PENDING)
     assert await writer.settle([pending], now=datetime.now(UTC)) == {row.id}
-    await writer.count_receipts([pending])
+    await writer.apply_receipts([pending])
     assert stored(rows, row.id)["status"] == "pending"
     assert rows.database["receipts"].count_documents({}) == 1, "kept for the attempt that sends it"
 
@@ -104,7 +104,7 @@ async def test_what_was_left_is_found_behind_pages_of_what_no_row_has(
     for number in range(25):
         await writer.record_message_receipt(f"nobody-{number:02}")
     await settle(writer, row)
-    assert await writer.count_left_receipts() == 1
+    assert await writer.apply_left_receipts() == 1
     assert stored(rows, row.id)["status"] == "delivered"
     assert rows.database["receipts"].count_documents({}) == 25
 

@@ -32,7 +32,7 @@ class Looks:
         if not waits:
             self.goes_on.set()
 
-    async def count_receipts(self, written: Sequence[SettledRow]) -> None:
+    async def apply_receipts(self, written: Sequence[SettledRow]) -> None:
         self.asked.append(list(written))
         self.was_asked.set()
         await self.goes_on.wait()

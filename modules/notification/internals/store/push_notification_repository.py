@@ -44,7 +44,7 @@ _BY_ID = {"_id": 1}
 _MESSAGES = {"provider_message_ids": 1}
 # Delivery adds to these without looking.
 _UNSEEN_BY_DELIVERY = {"events": 0}
-LONGEST_COUNT_SECONDS = 60.0
+LONGEST_APPLY_SECONDS = 60.0
 # Long enough for one that can read it to come first, short enough for a row that is waited for.
 LET_GO_SECONDS = 30.0
 _OF_ANOTHER_VERSION = "this version cannot read the row"
@@ -317,25 +317,25 @@ class PushNotificationRepository(Repository):
         """Whether any receipt waits for its row's outcome."""
         return await self._receipts.has_any()
 
-    async def count_receipts(self, rows: Mapping[str, ObjectId]) -> None:
-        """Count receipts that came before the outcomes of `rows`, by the ids that name each row."""
+    async def apply_receipts(self, rows: Mapping[str, ObjectId]) -> None:
+        """Take those of `rows`, by the ids that receipts name them by, to `delivered` that have a receipt."""
         received = await self._receipts.among(rows)
         for receipt_id in received:
             await self._mark_delivered({"_id": rows[receipt_id]})
         if received:
             await self._receipts.drop(received)
 
-    async def count_left_receipts(self) -> int:
-        """Count kept receipts whose rows have an outcome by now; returns how many.
+    async def apply_left_receipts(self) -> int:
+        """Apply kept receipts whose rows have an outcome by now; returns how many.
 
-        As many as it comes to within LONGEST_COUNT_SECONDS: ids that no row has may be any number.
+        As many as it comes to within LONGEST_APPLY_SECONDS: ids that no row has may be any number.
         """
-        counted, after, until = 0, "", steady_seconds() + LONGEST_COUNT_SECONDS
+        applied, after, until = 0, "", steady_seconds() + LONGEST_APPLY_SECONDS
         while steady_seconds() < until and (page := await self._receipts.page(after=after)):
             rows = await self._receivers(page)
-            await self.count_receipts(rows)
-            counted, after = counted + len(rows), page[-1]
-        return counted
+            await self.apply_receipts(rows)
+            applied, after = applied + len(rows), page[-1]
+        return applied
 
     async def _receivers(self, receipt_ids: Sequence[str]) -> dict[str, ObjectId]:
         """Those of these ids that rows with an outcome have, and the rows they name."""

@@ -67,7 +67,7 @@ class AccessTokenSource:
         Raises ProviderConfigurationError, ProviderRefusedError or ProviderUnavailableError.
         """
         access, now = self._access, self._clock()
-        if access is None or now >= access.unusable_at:
+        if access is None or self.has_run_out(access):
             self._raise_recent_failure(now)
             return await self._renewed()
         if now >= access.renew_at and not self._failed_recently(now):
