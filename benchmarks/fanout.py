@@ -25,6 +25,7 @@ from demo.serve import run_process
 from modules.notification.internals.campaign_audience import CampaignAudience
 from modules.notification.internals.store.campaign_page_repository import CampaignPageRepository
 from modules.notification.internals.store.campaign_row_repository import CampaignRowRepository
+from modules.notification.internals.store.campaign_rows import campaign_row_ids
 
 SMALL = 10_000
 # As slices of two worker processes are under way.
@@ -45,9 +46,12 @@ async def fan_out(application: Application, accounts: int) -> None:
         for page in numbers:
             if page >= stored.extent.pages:
                 return
-            account_ids = await pages.account_ids(campaign_id, page)
+            found = await pages.get(campaign_id, page)
+            row_ids = campaign_row_ids(campaign_id, found.account_ids)
             now = await database.clock.now()
-            await rows.write(campaign_id, page, account_ids, expires_at=None, now=now)
+            await rows.write(
+                campaign_id, page, row_ids, expires_at=None, now=now, is_first_visit=not found.is_visited
+            )
 
     await asyncio.gather(*(write() for _ in range(WRITERS)))
 

@@ -119,7 +119,7 @@ class ApplicationService(ServiceFacade[WorkerRuntime]):
     @classmethod
     async def schedule_worker_as_cron_async(facade: Any, /, *, cls: WorkerClass, cron_schedule: str) -> str:
         """Run `cls` on a cron expression (UTC), never two at once; creates or updates, returns its id."""
-        return str(await facade._on_core(lambda core: core.schedule_as_cron(cls, cron_schedule)))
+        return str(await facade._on_core(lambda core: core.schedules.schedule_as_cron(cls, cron_schedule)))
 
     @classmethod
     async def run_scheduled_worker_now_async(
@@ -130,12 +130,12 @@ class ApplicationService(ServiceFacade[WorkerRuntime]):
         Raises UnavailableError "scheduled_run_failed" when it failed or has not ended after `wait_seconds`,
         as without any worker.
         """
-        return await facade._on_core(lambda core: core.run_schedule_now(cls, wait_seconds=wait_seconds))
+        return await facade._on_core(lambda core: core.schedules.run_now(cls, wait_seconds=wait_seconds))
 
     @classmethod
     async def schedule_state_async(cls_: Any, *, cls: WorkerClass) -> ScheduleState | None:
         """What Temporal knows of the schedule of `cls`; None when there is none."""
-        state: ScheduleState | None = await cls_._on_core(lambda core: core.schedule_state(cls))
+        state: ScheduleState | None = await cls_._on_core(lambda core: core.schedules.state(cls))
         return state
 
     run_worker_immediately = blocking(run_worker_immediately_async)

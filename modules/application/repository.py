@@ -15,6 +15,7 @@ from modules.application.collection_upkeep import CollectionNotPreparedError, Up
 from modules.application.mongo_errors import (
     DRIVER_ERRORS,
     INDEX_KEY_SPECS_CONFLICT,
+    INDEX_NOT_FOUND,
     INDEX_OPTIONS_CONFLICT,
     NAMESPACE_EXISTS,
     UNAUTHORIZED,
@@ -35,6 +36,12 @@ async def database_errors() -> AsyncIterator[None]:
         yield
     except DRIVER_ERRORS as error:
         raise service_error(error) from None
+
+
+def one_batch(most: int) -> int:
+    """The `batch_size` with which a query for at most so many documents needs no second request."""
+    # One more than there can be: at the size itself the server cannot tell that nothing is left.
+    return most + 1
 
 
 async def insert_once(collection: AsyncCollection[Document], document: Document) -> bool:
@@ -64,8 +71,8 @@ async def confirm_majority(collection: AsyncCollection[Document], document_id: o
 class Repository:
     """One collection. Subclasses name it, list its indexes, and give its validator.
 
-    `validator_version` counts up with each change of the validator: a process of a release before does not
-    take back what one of a later release has set.
+    `validator_version` counts up with each change of the validator, or of an index that was there: a process
+    of a release before does not take back what one of a later release has set.
     """
 
     collection_name: ClassVar[str]
@@ -137,16 +144,30 @@ class Repository:
         try:
             await self._collection.create_indexes([index])
         except OperationFailure as error:
-            wanted = index.document.get("expireAfterSeconds")
-            if wanted is None or error.code not in (INDEX_OPTIONS_CONFLICT, INDEX_KEY_SPECS_CONFLICT):
+            name, seconds = index.document["name"], index.document.get("expireAfterSeconds")
+            if error.code == INDEX_KEY_SPECS_CONFLICT and await self._may_be_replaced(index):
+                await self._replace_index(index)
+            elif error.code == INDEX_OPTIONS_CONFLICT and seconds is not None:
+                await self._database.command(
+                    "collMod", self.collection_name, index={"name": name, "expireAfterSeconds": seconds}
+                )
+            else:
                 raise
-            if error.code == INDEX_KEY_SPECS_CONFLICT:
-                # Which documents it holds has changed. Without it, nothing is worse than kept too long.
-                await self._collection.drop_index(index.document["name"])
-                await self._collection.create_indexes([index])
-                return
-            await self._database.command(
-                "collMod",
-                self.collection_name,
-                index={"name": index.document["name"], "expireAfterSeconds": wanted},
-            )
+
+    async def _may_be_replaced(self, index: IndexModel) -> bool:
+        """Whether only which documents it holds has changed, and nobody counts on it without a break.
+
+        Until it is there again its queries are slow, and what it removes is kept.
+        """
+        wanted, existing = index.document, await self._collection.index_information()
+        keys = existing.get(wanted["name"], {}).get("key")
+        return keys in (None, list(wanted["key"].items())) and not wanted.get("unique")
+
+    async def _replace_index(self, index: IndexModel) -> None:
+        try:
+            await self._collection.drop_index(index.document["name"])
+        except OperationFailure as error:
+            # Another process that starts now may have done so.
+            if error.code != INDEX_NOT_FOUND:
+                raise
+        await self._collection.create_indexes([index])

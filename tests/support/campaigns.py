@@ -29,7 +29,7 @@ from modules.notification.campaign_types import (
     SliceParams,
     SliceReport,
 )
-from modules.notification.internals.store.campaign_rows import new_campaign_row
+from modules.notification.internals.store.campaign_rows import campaign_row_id, new_campaign_row
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import SendPushParams
 from tests.support.push_rows import Document
@@ -138,9 +138,9 @@ class CampaignRoom:
 
     def write_row(self, campaign_id: str, account_id: str, page: int = 0, **over: Any) -> None:
         """A row of the campaign as a delivery would leave it."""
-        row = new_campaign_row(
-            ObjectId(campaign_id), page, account_id, expires_at=None, now=datetime.now(UTC)
-        )
+        of = ObjectId(campaign_id)
+        row_id = campaign_row_id(of, account_id)
+        row = new_campaign_row(row_id, of, page, account_id, expires_at=None, now=datetime.now(UTC))
         self.rows.insert_one({**row, **over})
 
     def register_many(self, account_ids: list[str], **over: Any) -> None:

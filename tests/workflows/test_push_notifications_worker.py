@@ -72,7 +72,7 @@ async def test_a_hundred_thousand_rows_keep_every_history_short(runs: WorkflowRu
 
 
 async def test_the_schedule_is_created_once_and_brought_up_to_date(runs: WorkflowRuns) -> None:
-    first = await runs.runtime.schedule_as_cron(PushNotificationsWorker, "*/5 * * * *")
+    first = await runs.runtime.schedules.schedule_as_cron(PushNotificationsWorker, "*/5 * * * *")
     handle = runs.client.get_schedule_handle(first)
     every_five = (await handle.describe()).schedule
     assert every_five.policy.overlap is ScheduleOverlapPolicy.SKIP
@@ -81,7 +81,7 @@ async def test_the_schedule_is_created_once_and_brought_up_to_date(runs: Workflo
     assert isinstance(every_five.action, ScheduleActionStartWorkflow)
     assert every_five.action.task_queue == runs.runtime.task_queue(Lane.MASTER)
 
-    assert await runs.runtime.schedule_as_cron(PushNotificationsWorker, "7 * * * *") == first
+    assert await runs.runtime.schedules.schedule_as_cron(PushNotificationsWorker, "7 * * * *") == first
     updated = (await handle.describe()).schedule
     assert [each.start for each in updated.spec.calendars[0].minute] == [7]
     assert len(updated.spec.calendars) == 1
@@ -107,7 +107,7 @@ async def test_two_environments_of_one_namespace_both_scan_at_one_tick(
 
     async with workflow_runs(temporal_address) as others:
         for each in (runs, others):
-            schedule_id = await each.runtime.schedule_as_cron(PushNotificationsWorker, "0 0 1 1 *")
+            schedule_id = await each.runtime.schedules.schedule_as_cron(PushNotificationsWorker, "0 0 1 1 *")
             schedule = runs.client.get_schedule_handle(schedule_id)
             await schedule.backfill(passed)
             async with asyncio.timeout(20):
@@ -117,11 +117,11 @@ async def test_two_environments_of_one_namespace_both_scan_at_one_tick(
 
 
 async def test_a_triggered_scan_gives_its_counts(runs: WorkflowRuns) -> None:
-    await runs.runtime.schedule_as_cron(PushNotificationsWorker, "0 0 1 1 *")
+    await runs.runtime.schedules.schedule_as_cron(PushNotificationsWorker, "0 0 1 1 *")
     scan = ScriptedScan(due=3)
     async with runs.serving(*scan.all(), lane=Lane.MASTER):
         for _ in range(2):
-            counts = await runs.runtime.run_schedule_now(PushNotificationsWorker, wait_seconds=60)
+            counts = await runs.runtime.schedules.run_now(PushNotificationsWorker, wait_seconds=60)
             assert counts == ScanCounts(expired=7, started=3, pages=1)
     assert scan.expiries == 2
 

@@ -93,4 +93,6 @@ def schedule_failure(error: RPCError, settings: TemporalSettings) -> ServiceErro
     if error.status is RPCStatusCode.INVALID_ARGUMENT:
         said = "".join(each if each.isprintable() else " " for each in error.message)[:MAX_REASON_LENGTH]
         return misconfigured("scan.cron", f"Temporal refused it: {said}")
-    return not_let_in(error, settings) or TemporalUnavailableError("the schedule could not be created")
+    return not_let_in(error, settings) or TemporalUnavailableError(
+        f"the schedule could not be created or changed ({error.status.name})"
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import time
 from collections.abc import Mapping
 from datetime import timedelta
@@ -12,17 +11,6 @@ from typing import Any
 
 from temporalio.client import (
     Client,
-    Schedule,
-    ScheduleActionExecutionStartWorkflow,
-    ScheduleActionStartWorkflow,
-    ScheduleAlreadyRunningError,
-    ScheduleHandle,
-    ScheduleInfo,
-    ScheduleOverlapPolicy,
-    SchedulePolicy,
-    ScheduleSpec,
-    ScheduleUpdate,
-    ScheduleUpdateInput,
     WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
@@ -35,16 +23,15 @@ from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSear
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from modules.application.errors import ConflictError, NotFoundError, ServiceError, UnavailableError
+from modules.application.errors import ConflictError, NotFoundError, ServiceError
 from modules.application.internals.lasting_server import LastingServer
-from modules.application.internals.temporal_diagnosis import TemporalUnavailableError, schedule_failure
+from modules.application.internals.temporal_diagnosis import TemporalUnavailableError
 from modules.application.internals.temporal_gateway import TemporalGateway
+from modules.application.internals.worker_schedules import WorkerSchedules, seconds, task_queue
 from modules.application.internals.worker_server import WorkerServer
 from modules.application.worker import (
-    CronSchedule,
     Lane,
     RunState,
-    ScheduleState,
     WorkerClass,
     WorkerPlan,
     WorkerStart,
@@ -55,18 +42,9 @@ from modules.logger.logger_service import get_logger
 # An eager run in this process ends long before; asking the server for the result would cost it a poll.
 EAGER_GRACE_SECONDS = 0.5
 STOP_MARGIN_SECONDS = 5.0
-SCHEDULE_POLL_SECONDS = 0.1
-SCHEDULE_WAIT_SECONDS = 30.0
 # A campaign's slices under way have to end first, each after the chunk it is sending.
 UPDATE_WAIT_SECONDS = 60.0
 _log = get_logger()
-
-
-class ScheduledRunError(UnavailableError):
-    """A scheduled run gave no result."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(code="scheduled_run_failed", reason=reason)
 
 
 class WorkerNotRunningError(NotFoundError):
@@ -83,13 +61,14 @@ class WorkerRuntime:
         self._gateway = gateway
         self._settings = settings
         self._servers: list[WorkerServer] = []
+        self.schedules = WorkerSchedules(gateway, settings)
 
     async def serve(self, plan: WorkerPlan) -> None:
         """Serve `plan` and see to its schedules once connected; connects now."""
 
         async def connected(client: Client) -> None:
             for schedule in plan.schedules:
-                await self.schedule_with(client, schedule)
+                await self.schedules.ensure(client, schedule)
             server = self._server(plan)
             await server.start(client)
             self._servers.append(server)
@@ -122,7 +101,7 @@ class WorkerRuntime:
         await self._gateway.client()
 
     def task_queue(self, lane: Lane) -> str:
-        return f"{self._settings.task_queue_prefix}-{lane.value}"
+        return task_queue(self._settings, lane)
 
     async def run_immediately(
         self, cls: WorkerClass, params: Any, *, outcome: asyncio.Future[Any] | None, wait_seconds: float
@@ -234,7 +213,7 @@ class WorkerRuntime:
                 id=start.workflow_id,
                 task_queue=self.task_queue(start.lane),
                 task_timeout=timedelta(seconds=self._settings.workflow_task_timeout_seconds),
-                run_timeout=_seconds(start.run_timeout_seconds),
+                run_timeout=seconds(start.run_timeout_seconds),
                 request_eager_start=eager,
                 static_summary=start.summary,
                 static_details=start.details,
@@ -244,112 +223,6 @@ class WorkerRuntime:
             )
         except RPCError as error:
             raise TemporalUnavailableError("the worker could not be started") from error
-
-    async def schedule_as_cron(self, cls: WorkerClass, cron_schedule: str) -> str:
-        """Create the schedule of a worker class or bring it up to date; returns its id. No run overlaps."""
-        client = await self._gateway.client()
-        return await self.schedule_with(client, CronSchedule(cls, cron_schedule, update=True))
-
-    async def schedule_with(self, client: Client, wanted: CronSchedule) -> str:
-        """Create the schedule where there is none; change one that is there only if `wanted` says so."""
-        schedule_id = self._schedule_id(wanted.worker)
-        schedule = self._schedule(wanted)
-        timeout = timedelta(seconds=self._settings.connect_timeout_seconds)
-
-        def replaced(current: ScheduleUpdateInput) -> ScheduleUpdate:
-            # An operator's pause outlives every start of a worker.
-            kept = dataclasses.replace(schedule, state=current.description.schedule.state)
-            return ScheduleUpdate(schedule=kept)
-
-        try:
-            try:
-                await client.create_schedule(schedule_id, schedule, rpc_timeout=timeout)
-            except ScheduleAlreadyRunningError:
-                if wanted.update:
-                    await client.get_schedule_handle(schedule_id).update(replaced, rpc_timeout=timeout)
-        except RPCError as error:
-            raise schedule_failure(error, self._settings) from error
-        return schedule_id
-
-    def _schedule(self, wanted: CronSchedule) -> Schedule:
-        cls = wanted.worker
-        start = cls.describe(cls.default_params())
-        return Schedule(
-            action=ScheduleActionStartWorkflow(
-                cls.run,
-                cls.default_params(),
-                # Environments may share a namespace, and their schedules tick at the same moment.
-                id=self._schedule_id(cls),
-                task_queue=self.task_queue(start.lane),
-                run_timeout=_seconds(start.run_timeout_seconds),
-                task_timeout=timedelta(seconds=self._settings.workflow_task_timeout_seconds),
-                static_summary=start.summary,
-                static_details=start.details,
-                memo=start.memo,
-            ),
-            spec=ScheduleSpec(cron_expressions=[wanted.cron]),
-            policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1)),
-        )
-
-    async def run_schedule_now(self, cls: WorkerClass, *, wait_seconds: float) -> Any:
-        """Trigger the schedule of a worker class and wait for that run; returns its result.
-
-        A run under way is waited for first, since runs never overlap. Raises ScheduledRunError when the run
-        failed or has not ended in time.
-        """
-        client = await self._gateway.client()
-        schedule = client.get_schedule_handle(self._schedule_id(cls))
-        try:
-            description = await schedule.describe()
-            for running in description.info.running_actions:
-                await _ended(_action_handle(client, cls, running), wait_seconds)
-            seen = {_run_of(each) for each in _actions(description.info)}
-            await schedule.trigger(overlap=ScheduleOverlapPolicy.BUFFER_ONE)
-            async with asyncio.timeout(SCHEDULE_WAIT_SECONDS):
-                started = await self._new_action(schedule, seen)
-            return await _ended(_action_handle(client, cls, started), wait_seconds)
-        except TimeoutError:
-            raise TemporalUnavailableError("the schedule did not start its run") from None
-        except RPCError as error:
-            raise TemporalUnavailableError("the schedule could not be triggered") from error
-
-    async def _new_action(self, schedule: ScheduleHandle, seen: set[str]) -> Any:
-        while True:
-            for action in _actions((await schedule.describe()).info):
-                if _run_of(action) not in seen:
-                    return action
-            await asyncio.sleep(SCHEDULE_POLL_SECONDS)
-
-    async def schedule_state(self, cls: WorkerClass) -> ScheduleState | None:
-        """What became of the schedule of a worker class; None when there is none."""
-        client = await self._gateway.client()
-        timeout = timedelta(seconds=self._settings.connect_timeout_seconds)
-        try:
-            description = await client.get_schedule_handle(self._schedule_id(cls)).describe(
-                rpc_timeout=timeout
-            )
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return None
-            raise TemporalUnavailableError("the schedule could not be read") from error
-        next_runs = description.info.next_action_times
-        return ScheduleState(
-            paused=description.schedule.state.paused, next_run_at=next_runs[0] if next_runs else None
-        )
-
-    def _schedule_id(self, cls: WorkerClass) -> str:
-        return f"{self._settings.task_queue_prefix}-{cls.describe(cls.default_params()).workflow_id}"
-
-
-async def _ended(handle: WorkflowHandle[Any, Any], wait_seconds: float) -> Any:
-    try:
-        return await asyncio.wait_for(handle.result(), wait_seconds)
-    except TimeoutError:
-        raise ScheduledRunError(
-            f"{handle.id} has not ended after {wait_seconds:g} s; is a worker running?"
-        ) from None
-    except WorkflowFailureError as error:
-        raise ScheduledRunError(f"{handle.id} failed; Temporal's Web UI shows why") from error
 
 
 async def _result(handle: WorkflowHandle[Any, Any]) -> Any:
@@ -372,28 +245,8 @@ def _not_reached(error: RPCError) -> ServiceError:
     return TemporalUnavailableError("the run could not be asked")
 
 
-def _seconds(seconds: float | None) -> timedelta | None:
-    return None if seconds is None else timedelta(seconds=seconds)
-
-
 def _search_attributes(start: WorkerStart) -> TypedSearchAttributes:
     pairs: Mapping[str, str] = start.attributes
     return TypedSearchAttributes(
         [SearchAttributePair(SearchAttributeKey.for_keyword(name), text) for name, text in pairs.items()]
-    )
-
-
-def _actions(info: ScheduleInfo) -> list[Any]:
-    return [*info.running_actions, *(each.action for each in info.recent_actions)]
-
-
-def _run_of(action: Any) -> str:
-    assert isinstance(action, ScheduleActionExecutionStartWorkflow)
-    return action.first_execution_run_id
-
-
-def _action_handle(client: Client, cls: WorkerClass, action: Any) -> WorkflowHandle[Any, Any]:
-    assert isinstance(action, ScheduleActionExecutionStartWorkflow)
-    return client.get_workflow_handle_for(
-        cls.run, action.workflow_id, first_execution_run_id=action.first_execution_run_id
     )

@@ -108,7 +108,7 @@ class CampaignAudience:
                     yield page
         elif campaign.audience.kind is AudienceKind.LIST:
             for number in range(campaign.pages or 0):
-                yield await self._pages.account_ids(campaign.id, number)
+                yield (await self._pages.get(campaign.id, number)).account_ids
 
 
 async def _list_pages(account_ids: Iterable[str], readers: Executor) -> AsyncGenerator[list[str], None]:

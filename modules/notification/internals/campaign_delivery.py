@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
 
@@ -17,9 +17,10 @@ from modules.notification.internals.attempt_tally import AttemptTally
 from modules.notification.internals.campaign_book import campaign_id_of
 from modules.notification.internals.campaign_stop import CampaignStop
 from modules.notification.internals.send_guard import SendingStop
-from modules.notification.internals.store.campaign_page_repository import CampaignPageRepository
+from modules.notification.internals.store.campaign_page_repository import CampaignPage, CampaignPageRepository
 from modules.notification.internals.store.campaign_repository import CampaignRepository
 from modules.notification.internals.store.campaign_row_repository import CampaignRowRepository
+from modules.notification.internals.store.campaign_rows import campaign_row_ids
 from modules.notification.types import DeliveryReport
 
 # The sends of one chunk may repeat when a worker is killed, and a stop waits for one.
@@ -72,19 +73,19 @@ class CampaignDelivery:
         Raises UnavailableError when MongoDB does not answer, NotFoundError when the page does not exist.
         """
         campaign_id = campaign_id_of(part.campaign_id)
-        account_ids = await self._pages.account_ids(campaign_id, part.page)
+        page = await self._pages.get(campaign_id, part.page)
+        slice_ = _Slice(part, campaign_id, page, campaign_row_ids(campaign_id, page.account_ids))
         tally, stop = AttemptTally(), CampaignStop(self._campaigns, campaign_id, stopped)
-        done = await self._deliver_chunks(part, account_ids, tally, stop)
+        done = await self._deliver_chunks(slice_, tally, stop)
         if stop.is_ended:
             # Written by a worker that stood still while the rest was taken out of delivery.
-            await self._rows.cancel(campaign_id, account_ids[part.start : part.end])
-        report = await self._report(campaign_id, part, account_ids, done, tally)
+            await self._rows.cancel(slice_.row_ids_of(part.start, part.end).values())
+        report = await self._report(slice_, done, tally)
         return replace(report, stopped_by_record=stop.by_record and not stopped.is_set())
 
-    async def _deliver_chunks(
-        self, part: SliceParams, account_ids: Sequence[str], tally: AttemptTally, stop: CampaignStop
-    ) -> int:
+    async def _deliver_chunks(self, slice_: _Slice, tally: AttemptTally, stop: CampaignStop) -> int:
         """Returns the place up to which the slice was worked through."""
+        part = slice_.params
         pace, done = _Pace(part.rate_per_second), part.start
         deadline = time.monotonic() + LONGEST_SLICE_SECONDS
         campaign = await stop.begin()
@@ -96,24 +97,25 @@ class CampaignDelivery:
             if not is_open or stop.is_set():
                 break
             now = await self._clock.now()
-            chunk = account_ids[done : min(part.end, done + pace.rows)]
-            row_ids = await self._rows.write(
+            end = min(part.end, done + pace.rows)
+            due = await self._rows.write(
                 campaign.id,
                 part.page,
-                chunk,
+                slice_.row_ids_of(done, end),
                 expires_at=campaign.expires_at,
                 now=now,
                 # Later, an account without a row may have been told: retention has taken the row.
                 add_missing=now < campaign.created_at + self._retention,
+                is_first_visit=not slice_.page.is_visited,
             )
-            if row_ids:
-                ids = [str(row_id) for row_id in row_ids]
+            if due:
+                ids = [str(row_id) for row_id in due]
                 await self._deliver_rows(notification_ids=ids, tally=tally, stop=stop)
             if stop.is_set():
                 # What of the chunk has gone out is found done when it is delivered again.
                 break
-            pace.sent(len(row_ids))
-            done += len(chunk)
+            pace.sent(len(due))
+            done = end
         if not stop.is_set():
             # The next slice begins where this one's time ends.
             await pace.wait(stop.told)
@@ -129,20 +131,14 @@ class CampaignDelivery:
             return False
         return left > 0
 
-    async def _report(
-        self,
-        campaign_id: ObjectId,
-        part: SliceParams,
-        account_ids: Sequence[str],
-        done: int,
-        tally: AttemptTally,
-    ) -> SliceReport:
-        page = await self._rows.tally(campaign_id, part.page, account_ids)
-        await self._pages.store_tally(campaign_id, part.page, page.counts, retry_at=page.open_until)
+    async def _report(self, slice_: _Slice, done: int, tally: AttemptTally) -> SliceReport:
+        number = slice_.params.page
+        page = await self._rows.tally(number, slice_.page.account_ids, slice_.row_ids)
+        await self._pages.store_tally(slice_.campaign_id, number, page.counts, retry_at=page.open_until)
         now = await self._clock.now()
         retry_in = None if page.open_until is None else max(0.0, (page.open_until - now).total_seconds())
         return SliceReport(
-            page=part.page,
+            page=number,
             done=done,
             counts=page.counts,
             retry_in_seconds=retry_in,
@@ -150,6 +146,19 @@ class CampaignDelivery:
             errors=tally.errors,
             latencies=tally.latencies,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    """What is to be delivered of a page, the page as it was read, and the id of each account's row."""
+
+    params: SliceParams
+    campaign_id: ObjectId
+    page: CampaignPage
+    row_ids: Mapping[str, ObjectId]
+
+    def row_ids_of(self, start: int, end: int) -> dict[str, ObjectId]:
+        return {account_id: self.row_ids[account_id] for account_id in self.page.account_ids[start:end]}
 
 
 class _Pace:

@@ -16,7 +16,7 @@ from modules.notification.internals.campaign_audience import CampaignAudience
 from modules.notification.internals.fcm_params import message_size_bytes
 from modules.notification.internals.row_outcome import broadcast_target, device_target, payload_of
 from modules.notification.internals.store.campaign_model import CampaignModel, PlanModel
-from modules.notification.internals.store.campaign_rows import new_campaign_row
+from modules.notification.internals.store.campaign_rows import campaign_row_id, new_campaign_row
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
 from modules.notification.types import PushPayload, PushTarget, SendPushResult
 from modules.preference.preference_service import PreferenceService
@@ -106,5 +106,6 @@ class CampaignPlanner:
 
 def _sample_row(campaign: CampaignModel, now: datetime) -> PushNotificationModel:
     """A row of the campaign for nobody, as a delivery would read it."""
-    row = new_campaign_row(campaign.id, 0, "", expires_at=campaign.expires_at, now=now)
+    row_id = campaign_row_id(campaign.id, "")
+    row = new_campaign_row(row_id, campaign.id, 0, "", expires_at=campaign.expires_at, now=now)
     return PushNotificationModel.model_validate({**campaign.content, **row})

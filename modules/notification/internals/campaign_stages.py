@@ -30,6 +30,7 @@ from modules.notification.internals.store.campaign_row_repository import (
     CampaignRowRepository,
     PageOutcome,
 )
+from modules.notification.internals.store.campaign_rows import campaign_row_ids
 
 # A row's next moment can have passed before whoever holds it has written.
 LOOK_AGAIN_SECONDS = 0.5
@@ -116,7 +117,7 @@ class CampaignStages:
         extent = await self._pages.extent(campaign.id)
         for number in range(max(extent.pages, campaign.pages or 0)):
             try:
-                account_ids = await self._pages.account_ids(campaign.id, number)
+                account_ids = (await self._pages.get(campaign.id, number)).account_ids
             except CampaignPageNotFoundError:
                 # Those without a row are not known any more, and none of the page is counted.
                 written = await self._rows.accounts_of_page(campaign.id, number)
@@ -134,9 +135,10 @@ class CampaignStages:
         self, campaign: CampaignModel, number: int, account_ids: Sequence[str]
     ) -> PageOutcome:
         """The page once nobody holds a row of it: a lost worker's lease is waited for."""
+        row_ids = campaign_row_ids(campaign.id, account_ids)
         while True:
-            await self._rows.cancel(campaign.id, account_ids)
-            page = await self._rows.tally(campaign.id, number, account_ids)
+            await self._rows.cancel(row_ids.values())
+            page = await self._rows.tally(number, account_ids, row_ids)
             if page.open_until is None:
                 return page
             left = (page.open_until - await self._clock.now()).total_seconds()

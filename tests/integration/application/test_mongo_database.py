@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import traceback
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -131,6 +132,41 @@ async def test_an_index_that_became_another_is_not_passed_over(database: MongoDa
     await Things(database.database).ensure()
     with pytest.raises(StoreError):
         await OtherwiseIndexedThings(database.database).ensure()
+
+
+class PartlyIndexedThings(Things):
+    indexes: ClassVar[list[IndexModel]] = [
+        IndexModel([("name", ASCENDING)], name="by_name", partialFilterExpression={"size": {"$exists": True}})
+    ]
+
+
+async def test_an_index_that_holds_fewer_documents_now_is_replaced_by_several_processes_at_once(
+    database: MongoDatabase, mongodb_uri: str, database_name: str
+) -> None:
+    await Things(database.database).ensure()
+    await asyncio.gather(*(PartlyIndexedThings(database.database).ensure() for _ in range(4)))
+    with MongoClient[dict[str, Any]](mongodb_uri) as client:
+        found = client[database_name]["things"].index_information()["by_name"]
+    assert found["partialFilterExpression"] == {"size": {"$exists": True}}
+
+
+async def test_a_unique_index_is_never_without_effect(database: MongoDatabase) -> None:
+    class Unique(Things):
+        indexes: ClassVar[list[IndexModel]] = [IndexModel([("name", ASCENDING)], name="by_name", unique=True)]
+
+    class PartlyUnique(Things):
+        indexes: ClassVar[list[IndexModel]] = [
+            IndexModel(
+                [("name", ASCENDING)],
+                name="by_name",
+                unique=True,
+                partialFilterExpression={"size": {"$exists": True}},
+            )
+        ]
+
+    await Unique(database.database).ensure()
+    with pytest.raises(StoreError):
+        await PartlyUnique(database.database).ensure()
 
 
 class LaterThings(StricterThings):

@@ -141,7 +141,7 @@ async def test_the_servers_word_on_a_cron_expression_is_kept(temporal_address: s
     assert ConfigService.load({"APP_ENV": "test", "SCAN_CRON": expression}), "load leaves it to the server"
     runtime = WorkerRuntime(TemporalGateway(wanted, search_attributes=()), wanted)
     with pytest.raises(ConfigurationError) as error:
-        await runtime.schedule_as_cron(PushNotificationsWorker, expression)
+        await runtime.schedules.schedule_as_cron(PushNotificationsWorker, expression)
     assert_blames(error.value, "scan.cron", "SCAN_CRON")
     assert "Invalid schedule spec: " in error.value.reason
 
@@ -151,5 +151,7 @@ async def test_what_load_takes_the_server_takes(temporal_address: str, expressio
     wanted = settings(temporal_address)
     assert ConfigService.load({"APP_ENV": "test", "SCAN_CRON": expression}).scan.cron == expression
     gateway = TemporalGateway(wanted, search_attributes=())
-    schedule_id = await WorkerRuntime(gateway, wanted).schedule_as_cron(PushNotificationsWorker, expression)
+    schedule_id = await WorkerRuntime(gateway, wanted).schedules.schedule_as_cron(
+        PushNotificationsWorker, expression
+    )
     await (await gateway.client()).get_schedule_handle(schedule_id).delete()

@@ -78,6 +78,16 @@ def test_a_repeated_slice_sends_nothing_twice_and_reports_the_same(room: Campaig
     assert (second.done, second.attempts, len(room.push.accepted())) == (20, 0, 20)
 
 
+def test_a_page_that_nobody_counted_yet_can_have_rows_of_a_worker_that_was_lost(room: CampaignRoom) -> None:
+    room.register_many(["written", "held", "new"])
+    campaign_id = room.send(AccountList(account_ids=["written", "held", "new"]))
+    room.write_row(campaign_id, "written")
+    write_lost(room, campaign_id, "held", lease_expires_at=datetime.now(UTC) + timedelta(hours=1))
+    report = deliver(room, campaign_id, 0, 3)
+    assert report.counts == {"sent": 2, "processing": 1}
+    assert len(room.push.accepted()) == 2
+
+
 def test_a_row_of_a_campaign_reads_like_any_other(room: CampaignRoom) -> None:
     room.register_many(["a"])
     campaign_id = room.send(AccountList(account_ids=["a"]), title="For all", data={"k": "v"})
@@ -166,13 +176,15 @@ def test_a_topic_is_one_request(room: CampaignRoom) -> None:
     assert (entry["target_kind"], entry["target"]) == ("topic", f"{room.push.mark}-news")
 
 
-def write_lost(room: CampaignRoom, campaign_id: str, account_id: str) -> None:
+def write_lost(
+    room: CampaignRoom, campaign_id: str, account_id: str, *, lease_expires_at: datetime = PAST
+) -> None:
     """A row whose worker was lost while it was sending."""
     claim = {
         "id": "c",
         "owner": "gone",
         "claimed_at": PAST,
-        "lease_expires_at": PAST,
+        "lease_expires_at": lease_expires_at,
         "recovered": False,
         "dispatched": [],
     }

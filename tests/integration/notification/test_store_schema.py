@@ -228,6 +228,27 @@ async def test_expiring_reads_no_finished_row(
     assert find["docsExamined"] == find["nreturned"] == 20
 
 
+async def test_a_row_that_cannot_expire_costs_the_index_of_those_that_can_nothing(
+    writer: PushNotificationWriter, rows: Collection[Document]
+) -> None:
+    await writer.create(make_push())
+    row = rows.find_one({}, {"expires_at": 1})
+    assert row is not None
+    assert "expires_at" not in row
+    await writer.create(make_push(expires_at=datetime.now(UTC) + timedelta(hours=1)))
+    keys = rows.find({"expires_at": {"$exists": True}}, hint="status_expiry_retry").explain()
+    assert keys["executionStats"]["totalKeysExamined"] == 1
+
+
+async def test_a_claim_of_many_rows_is_read_back_in_one_answer(
+    writer: PushNotificationWriter, rows: Collection[Document]
+) -> None:
+    row_ids = rows.insert_many([make_document() for _ in range(250)]).inserted_ids
+    with Profile(rows) as profile:
+        assert len(await writer.claim(row_ids, owner="me", lease_seconds=LEASE_SECONDS)) == 250
+    assert [each["op"] for each in profile.operations()] == ["update", "query"]
+
+
 async def test_an_idempotency_key_is_found_by_its_index(
     writer: PushNotificationWriter, rows: Collection[Document]
 ) -> None:

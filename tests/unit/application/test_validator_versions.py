@@ -20,7 +20,7 @@ KNOWN = {
     "one_time_passwords": (1, "4fe9ef4bc72d82e1"),
     "preferences": (1, "d6cecf2fd58a5d7a"),
     "provider_rates": (1, "bce25b73b10f10cf"),
-    "push_notifications": (1, "3627020164d0c1e0"),
+    "push_notifications": (2, "3627020164d0c1e0"),
     "receipts": (1, "fad819ec6aa26fd7"),
 }
 

@@ -12,7 +12,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 
 from modules.application.records import read_record
-from modules.application.repository import Document, Repository
+from modules.application.repository import Document, Repository, one_batch
 from modules.application.transactions import in_transaction
 from modules.device_token.errors import TooManyDevicesError
 from modules.device_token.internals.device_params import DeviceRegistration
@@ -230,7 +230,7 @@ class DeviceRepository(Repository):
         wanted = {ObjectId(each.device_id): each for each in retirements if ObjectId.is_valid(each.device_id)}
         active = {"_id": {"$in": list(wanted)}, "state": DeviceState.ACTIVE.value}
         found = await self._collection.find(
-            active, {"version": 1}, batch_size=len(wanted) + 1, session=session
+            active, {"version": 1}, batch_size=one_batch(len(wanted)), session=session
         ).to_list()
         alike: dict[tuple[DeviceState, str], list[ObjectId]] = {}
         for device in found:
@@ -299,7 +299,10 @@ class DeviceRepository(Repository):
         ]
 
         async def grouped() -> list[Document]:
-            return await (await self._collection.aggregate(pipeline, hint=_BY_ACCOUNT)).to_list()
+            cursor = await self._collection.aggregate(
+                pipeline, hint=_BY_ACCOUNT, batchSize=one_batch(len(account_ids))
+            )
+            return await cursor.to_list()
 
         groups = await self._patience.repeated(grouped)
         return {group["_id"]: [_device(document) for document in group["devices"]] for group in groups}

@@ -62,6 +62,14 @@ class Extent:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignPage:
+    """The accounts of a page; `is_visited`: what became of some of them has been counted."""
+
+    account_ids: list[str]
+    is_visited: bool
+
+
 class CampaignPageRepository(Repository):
     """The collection `campaign_pages`. A page is written once; only its tally changes.
 
@@ -110,17 +118,16 @@ class CampaignPageRepository(Repository):
             page["finished_at"] = finished_at
         return await self._patience.repeated(partial(insert_once, self._collection, page))
 
-    async def account_ids(self, campaign_id: ObjectId, number: int) -> list[str]:
-        """The accounts of a page; raises CampaignPageNotFoundError."""
+    async def get(self, campaign_id: ObjectId, number: int) -> CampaignPage:
+        """A page; raises CampaignPageNotFoundError."""
         page = await self._patience.repeated(
             lambda: self._collection.find_one(
-                {"campaign_id": campaign_id, "number": number}, {"account_ids": 1}, hint="page"
+                {"campaign_id": campaign_id, "number": number}, {"account_ids": 1, "tally": 1}, hint="page"
             )
         )
         if page is None:
             raise CampaignPageNotFoundError
-        account_ids: list[str] = page["account_ids"]
-        return account_ids
+        return CampaignPage(account_ids=page["account_ids"], is_visited=bool(page["tally"]))
 
     async def extent(self, campaign_id: ObjectId) -> Extent:
         """How much is stored, as the last page says."""

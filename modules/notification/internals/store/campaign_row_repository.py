@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,9 +12,9 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError
 
 from modules.application.mongo_errors import DUPLICATE_KEY
-from modules.application.repository import Document
+from modules.application.repository import Document, one_batch
 from modules.application.store_patience import StorePatience
-from modules.notification.internals.store.campaign_rows import campaign_row_id, new_campaign_row
+from modules.notification.internals.store.campaign_rows import new_campaign_row
 from modules.notification.internals.store.push_notification_claims import (
     cancellation,
     claim_is_lost,
@@ -60,45 +60,61 @@ class CampaignRowRepository:
         self,
         campaign_id: ObjectId,
         page: int,
-        account_ids: Sequence[str],
+        row_ids: Mapping[str, ObjectId],
         *,
         expires_at: datetime | None,
         now: datetime,
         add_missing: bool = True,
+        is_first_visit: bool = False,
     ) -> list[ObjectId]:
         """Have a row for each account, durable on a majority; returns the ids of those due now.
 
-        Not `add_missing`: accounts without a row get none.
+        `row_ids` is by account. Not `add_missing`: accounts without a row get none. `is_first_visit`: as a
+        rule there are no rows yet, and they are looked for only where they turn out to be there.
         """
-        accounts = {campaign_row_id(campaign_id, account_id): account_id for account_id in account_ids}
-        wanted = {"_id": {"$in": list(accounts)}}
-        found = await self._patience.repeated(
-            lambda: self._collection.find(wanted, _FIELDS_OF_DUE, hint=_BY_ID).to_list()
-        )
-        known = {row["_id"]: _is_due(row, now) for row in found}
-        missing = {row_id: account_id for row_id, account_id in accounts.items() if row_id not in known}
-        if missing and add_missing:
-            await self._insert(
-                [
-                    new_campaign_row(campaign_id, page, account_id, expires_at=expires_at, now=now)
-                    for account_id in missing.values()
-                ]
-            )
-        return [row_id for row_id in accounts if known.get(row_id, add_missing)]
 
-    async def _insert(self, rows: list[Document]) -> None:
-        async def insert() -> None:
+        def rows_for(account_ids: Iterable[str]) -> list[Document]:
+            return [
+                new_campaign_row(row_ids[each], campaign_id, page, each, expires_at=expires_at, now=now)
+                for each in account_ids
+            ]
+
+        ids = list(row_ids.values())
+        if add_missing and is_first_visit and await self._insert(rows_for(row_ids)):
+            return ids
+        known = await self._due_by_id(ids, now)
+        missing = [account_id for account_id, row_id in row_ids.items() if row_id not in known]
+        if missing and add_missing:
+            await self._insert(rows_for(missing))
+        return [row_id for row_id in ids if known.get(row_id, add_missing)]
+
+    async def _due_by_id(self, row_ids: Sequence[ObjectId], now: datetime) -> dict[ObjectId, bool]:
+        """Those rows that exist, and whether each is due now."""
+        batch_size = one_batch(len(row_ids))
+        found = await self._patience.repeated(
+            lambda: self._collection.find(
+                {"_id": {"$in": row_ids}}, _FIELDS_OF_DUE, hint=_BY_ID, batch_size=batch_size
+            ).to_list()
+        )
+        return {row["_id"]: _is_due(row, now) for row in found}
+
+    async def _insert(self, rows: list[Document]) -> bool:
+        """Have the rows stored; False when some of them were there already."""
+
+        async def insert() -> bool:
             try:
                 await self._collection.insert_many(rows, ordered=False)
             except BulkWriteError as error:
                 if not _are_there_already(error):
                     raise
+                return False
+            return True
 
-        await self._patience.repeated(insert)
+        return await self._patience.repeated(insert)
 
-    async def cancel(self, campaign_id: ObjectId, account_ids: Sequence[str]) -> None:
-        """Take the pending rows of these accounts out of delivery, and end those whose worker was lost."""
-        ids = {"_id": {"$in": [campaign_row_id(campaign_id, account_id) for account_id in account_ids]}}
+    async def cancel(self, row_ids: Collection[ObjectId]) -> None:
+        """Take those of these rows that are pending out of delivery, and end those whose worker was lost."""
+        ids = {"_id": {"$in": list(row_ids)}}
         pending = {**ids, "status": Status.PENDING.value, "active": True}
         lost = {**ids, **claim_is_lost()}
         await self._patience.repeated(
@@ -114,10 +130,12 @@ class CampaignRowRepository:
         )
         return [row["account_id"] for row in rows]
 
-    async def tally(self, campaign_id: ObjectId, page: int, account_ids: Sequence[str]) -> PageOutcome:
-        """What became of the page's accounts; those without a row are not counted."""
+    async def tally(
+        self, page: int, account_ids: Sequence[str], row_ids: Mapping[str, ObjectId]
+    ) -> PageOutcome:
+        """What became of the page's accounts, by their `row_ids`; those without a row are not counted."""
         times_named = Counter(account_ids)
-        wanted = [campaign_row_id(campaign_id, account_id) for account_id in times_named]
+        wanted = {"_id": {"$in": list(row_ids.values())}}
         fields = {
             "account_id": 1,
             "status": 1,
@@ -131,7 +149,9 @@ class CampaignRowRepository:
         counts: Counter[str] = Counter()
         open_until: list[datetime] = []
         rows = await self._patience.repeated(
-            lambda: self._collection.find({"_id": {"$in": wanted}}, fields, hint=_BY_ID).to_list()
+            lambda: self._collection.find(
+                wanted, fields, hint=_BY_ID, batch_size=one_batch(len(row_ids))
+            ).to_list()
         )
         for row in rows:
             named = times_named[row["account_id"]]

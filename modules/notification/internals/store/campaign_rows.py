@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any
@@ -18,12 +19,23 @@ def campaign_row_id(campaign_id: ObjectId, account_id: str) -> ObjectId:
     return ObjectId(campaign_id.binary[:4] + digest)
 
 
+def campaign_row_ids(campaign_id: ObjectId, account_ids: Iterable[str]) -> dict[str, ObjectId]:
+    """The ids of these accounts' rows, each account once and in order."""
+    return {account_id: campaign_row_id(campaign_id, account_id) for account_id in account_ids}
+
+
 def new_campaign_row(
-    campaign_id: ObjectId, page: int, account_id: str, *, expires_at: datetime | None, now: datetime
+    row_id: ObjectId,
+    campaign_id: ObjectId,
+    page: int,
+    account_id: str,
+    *,
+    expires_at: datetime | None,
+    now: datetime,
 ) -> dict[str, Any]:
     """The document of a new row; what is the model's default is left out, a million times."""
     row: dict[str, Any] = {
-        "_id": campaign_row_id(campaign_id, account_id),
+        "_id": row_id,
         "schema_version": SCHEMA_VERSION,
         "status": Status.PENDING.value,
         "active": True,

@@ -162,7 +162,7 @@ class PushNotificationModel(_Part):
     def to_document(self) -> dict[str, Any]:
         """The document to store; absent optional fields stay absent where an index counts on it."""
         document = self.model_dump(by_alias=True)
-        for field in ("due_at", "finished_at", "idempotency_key", "campaign", "broadcast"):
+        for field in ("due_at", "expires_at", "finished_at", "idempotency_key", "campaign", "broadcast"):
             if document[field] is None:
                 del document[field]
         if not document["dispatched"]:

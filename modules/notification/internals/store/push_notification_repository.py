@@ -15,7 +15,13 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from modules.application.errors import ServiceError, UnavailableError
 from modules.application.records import read_record, readable_records
-from modules.application.repository import Document, Repository, confirm_majority, insert_once
+from modules.application.repository import (
+    Document,
+    Repository,
+    confirm_majority,
+    insert_once,
+    one_batch,
+)
 from modules.application.steady_clock import steady_seconds
 from modules.notification.internals.store import push_notification_claims as claims
 from modules.notification.internals.store.campaign_contents import CampaignContents
@@ -56,6 +62,7 @@ class PushNotificationRepository(Repository):
 
     collection_name: ClassVar[str] = "push_notifications"
     validator: ClassVar[Mapping[str, Any]] = validator()
+    validator_version: ClassVar[int] = 2
 
     def __init__(
         self,
@@ -167,7 +174,9 @@ class PushNotificationRepository(Repository):
 
     async def _take_many(self, condition: Document, update: list[Document], mine: Document) -> list[Document]:
         await self._collection.update_many(condition, update, hint=_BY_ID)
-        return await self._collection.find(mine, _UNSEEN_BY_DELIVERY, hint=_BY_ID).to_list()
+        return await self._collection.find(
+            mine, _UNSEEN_BY_DELIVERY, hint=_BY_ID, batch_size=one_batch(len(mine["_id"]["$in"]))
+        ).to_list()
 
     async def let_go(self, row_ids: Sequence[ObjectId], *, claim_id: str, seconds: float, reason: str) -> int:
         """Take rows held under `claim_id` back to pending, due in `seconds`; returns how many were held.

@@ -10,7 +10,7 @@ from pymongo import ReturnDocument
 from modules.application.errors import StoreError
 from modules.application.mongo_errors import DOCUMENT_VALIDATION_FAILURE
 from modules.application.records import read_record
-from modules.application.repository import Document, Repository
+from modules.application.repository import Document, Repository, one_batch
 from modules.preference.errors import TooManyCategoriesError
 from modules.preference.internals.store.preference_model import PreferenceModel
 from modules.preference.types import MAX_CATEGORIES, Preferences
@@ -64,7 +64,9 @@ class PreferenceRepository(Repository):
     async def find(self, account_ids: Collection[str]) -> dict[str, Preferences]:
         """The recorded preferences by account, in one query; accounts without any are left out."""
         wanted = {"_id": {"$in": list(account_ids)}}
-        documents = await self._patience.repeated(lambda: self._collection.find(wanted).to_list())
+        documents = await self._patience.repeated(
+            lambda: self._collection.find(wanted, batch_size=one_batch(len(account_ids))).to_list()
+        )
         models = [read_record(PreferenceModel, document) for document in documents]
         return {model.account_id: model.to_preferences() for model in models}
 
