@@ -75,9 +75,10 @@ class TargetBlame:
             return None
         now = self._clock()
         lately = self._of(_key(content_key, target), now)
-        was_spike = lately.is_spike
+        # Where nobody has refused, one more who accepts makes no spike: every message comes here.
+        was_spike = bool(lately.refused) and lately.is_spike
         lately.add(accepted, now)
-        if was_spike or not lately.is_spike:
+        if was_spike or not lately.refused or not lately.is_spike:
             return None
         return Spike(
             app_id=target.app_id,
