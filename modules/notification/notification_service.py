@@ -12,10 +12,10 @@ from modules.application.service_facade import ServiceFacade, blocking
 from modules.config.types import Settings
 from modules.notification.audience_types import Audience, Rollout
 from modules.notification.campaign_service import CampaignService
-from modules.notification.internals.attempt_tally import AttemptTally
+from modules.notification.internals.delivery.attempt_tally import AttemptTally
+from modules.notification.internals.delivery.send_guard import SendingStop
+from modules.notification.internals.intake.request_acceptance import RunWorker
 from modules.notification.internals.notification_core import NotificationCore, assemble, check_providers
-from modules.notification.internals.push_sender import RunWorker
-from modules.notification.internals.send_guard import SendingStop
 from modules.notification.types import (
     DeliveryReport,
     DueRows,

@@ -8,12 +8,12 @@ from typing import Any
 from bson import ObjectId
 from pymongo.collection import Collection
 
+from modules.notification.internals.domain.settlement import DeviceProgress, Settlement
 from modules.notification.internals.push_notification_writer import (
     NewPush,
     PushNotificationWriter,
     SettledRow,
 )
-from modules.notification.internals.settlement import DeviceProgress, Settlement
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
 from modules.notification.types import Outcome, Priority, SendPushParams, Status
 

@@ -20,9 +20,9 @@ from modules.notification.errors import (
     CampaignFinishedError,
 )
 from modules.notification.internals.campaign_acceptance import CampaignAcceptance
-from modules.notification.internals.campaign_book import CampaignBook, campaign_id_of
 from modules.notification.internals.campaign_failures import CampaignFailures
 from modules.notification.internals.campaign_params import rate_problems, unpaced
+from modules.notification.internals.campaign_reader import CampaignReader, campaign_id_of
 from modules.notification.internals.store.campaign_model import AudienceKind, CampaignModel
 from modules.notification.internals.store.campaign_repository import CampaignRepository
 
@@ -60,7 +60,7 @@ class CampaignControl:
         self,
         *,
         campaigns: CampaignRepository,
-        book: CampaignBook,
+        book: CampaignReader,
         acceptance: CampaignAcceptance,
         failures: CampaignFailures,
         runs: CampaignRuns,

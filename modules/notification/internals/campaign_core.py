@@ -9,11 +9,11 @@ from modules.application.mongo_database import MongoDatabase
 from modules.config.types import Settings
 from modules.notification.internals.campaign_acceptance import CampaignAcceptance, RunCampaign
 from modules.notification.internals.campaign_audience import CampaignAudience
-from modules.notification.internals.campaign_book import CampaignBook
 from modules.notification.internals.campaign_control import CampaignControl, CampaignRuns
 from modules.notification.internals.campaign_delivery import CampaignDelivery, DeliverRows, WaitOpen
 from modules.notification.internals.campaign_failures import CampaignFailures
 from modules.notification.internals.campaign_planner import CampaignPlanner, ValidatePush
+from modules.notification.internals.campaign_reader import CampaignReader
 from modules.notification.internals.campaign_stages import CampaignStages
 from modules.notification.internals.store.campaign_page_repository import CampaignPageRepository
 from modules.notification.internals.store.campaign_repository import CampaignRepository
@@ -27,7 +27,7 @@ class CampaignCore:
     campaigns: CampaignRepository
     pages: CampaignPageRepository
     acceptance: CampaignAcceptance
-    book: CampaignBook
+    book: CampaignReader
     control: CampaignControl
     stages: CampaignStages
     delivery: CampaignDelivery
@@ -61,7 +61,7 @@ def assemble_campaigns(
         run=run,
         link_base=link_base,
     )
-    book = CampaignBook(campaigns=campaigns, pages=pages)
+    book = CampaignReader(campaigns=campaigns, pages=pages)
     failures = CampaignFailures(campaigns)
     stages = CampaignStages(
         campaigns=campaigns,

@@ -13,10 +13,10 @@ from bson import ObjectId
 
 from modules.application.mongo_database import DatabaseClock
 from modules.notification.campaign_types import SliceParams, SliceReport
-from modules.notification.internals.attempt_tally import AttemptTally
-from modules.notification.internals.campaign_book import campaign_id_of
+from modules.notification.internals.campaign_reader import campaign_id_of
 from modules.notification.internals.campaign_stop import CampaignStop
-from modules.notification.internals.send_guard import SendingStop
+from modules.notification.internals.delivery.attempt_tally import AttemptTally
+from modules.notification.internals.delivery.send_guard import SendingStop
 from modules.notification.internals.store.campaign_page_repository import CampaignPage, CampaignPageRepository
 from modules.notification.internals.store.campaign_repository import CampaignRepository
 from modules.notification.internals.store.campaign_row_repository import CampaignRowRepository
@@ -32,7 +32,7 @@ LONGEST_SLICE_SECONDS = 20.0
 
 
 class DeliverRows(Protocol):
-    """PushDelivery.deliver, whoever runs it."""
+    """RowDelivery.deliver, whoever runs it."""
 
     async def __call__(
         self, *, notification_ids: Sequence[str], tally: AttemptTally, stop: SendingStop

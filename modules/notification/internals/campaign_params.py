@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from modules.account.types import locale_problems, tag_problems
 from modules.application.errors import InvalidInputError, Problem
+from modules.application.param_rules import ProblemList
 from modules.device_token.types import Platform
 from modules.notification.audience_types import (
     AccountList,
@@ -18,10 +19,9 @@ from modules.notification.audience_types import (
     Topic,
     TopicCondition,
 )
-from modules.notification.internals.expiry import resolve_expiry
+from modules.notification.internals.channels.fcm.topic_grammar import condition_problem, is_topic
 from modules.notification.internals.fcm_params import FCMParams, app_id_problems
-from modules.notification.internals.param_rules import ProblemList
-from modules.notification.internals.topic_grammar import condition_problem, is_topic
+from modules.notification.internals.intake.expiry import resolve_expiry
 from modules.notification.types import SendPushParams
 
 MAX_STEPS = 50

@@ -13,8 +13,8 @@ from modules.application.run_all import run_all
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import Device
 from modules.notification.internals.campaign_audience import CampaignAudience
+from modules.notification.internals.delivery.row_outcome import broadcast_target, device_target, payload_of
 from modules.notification.internals.fcm_params import message_size_bytes
-from modules.notification.internals.row_outcome import broadcast_target, device_target, payload_of
 from modules.notification.internals.store.campaign_model import CampaignModel, PlanModel
 from modules.notification.internals.store.campaign_rows import campaign_row_id, new_campaign_row
 from modules.notification.internals.store.push_notification_model import PushNotificationModel

@@ -18,10 +18,10 @@ from modules.notification.campaign_types import (
 )
 from modules.notification.errors import CampaignPageNotFoundError
 from modules.notification.internals.campaign_audience import CampaignAudience
-from modules.notification.internals.campaign_book import CampaignBook, campaign_id_of
 from modules.notification.internals.campaign_control import refuse_uncontrollable
 from modules.notification.internals.campaign_failures import CampaignFailures
 from modules.notification.internals.campaign_planner import CampaignPlanner
+from modules.notification.internals.campaign_reader import CampaignReader, campaign_id_of
 from modules.notification.internals.store.campaign_model import CampaignModel, RolloutModel
 from modules.notification.internals.store.campaign_page_repository import CampaignPageRepository
 from modules.notification.internals.store.campaign_repository import CampaignRepository
@@ -45,7 +45,7 @@ class CampaignStages:
         campaigns: CampaignRepository,
         pages: CampaignPageRepository,
         rows: CampaignRowRepository,
-        book: CampaignBook,
+        book: CampaignReader,
         failures: CampaignFailures,
         audience: CampaignAudience,
         planner: CampaignPlanner,

@@ -9,16 +9,17 @@ from datetime import UTC, datetime, timedelta
 
 from modules.application.app_ids import APP_ID_RULE, is_app_id
 from modules.application.errors import Problem
+from modules.application.param_rules import ProblemList, is_encodable, member_path
+from modules.notification.internals.channels.fcm.click_target import check_click_action
 from modules.notification.internals.channels.fcm.message_builder import (
     MAX_COLLAPSE_ID_BYTES,
     MAX_TTL_SECONDS,
     build_message,
 )
 from modules.notification.internals.channels.fcm.message_encoder import EncodedMessage
-from modules.notification.internals.click_target import check_click_action
-from modules.notification.internals.expiry import EXPIRED, resolve_expiry
-from modules.notification.internals.param_rules import ProblemList, is_encodable, member_path
-from modules.notification.internals.silent_rules import check_silence, check_text
+from modules.notification.internals.channels.fcm.silent_rules import check_silence, check_text
+from modules.notification.internals.channels.port import MAX_TARGETS
+from modules.notification.internals.intake.expiry import EXPIRED, resolve_expiry
 from modules.notification.types import (
     AndroidOptions,
     ApnsOptions,
@@ -29,11 +30,10 @@ from modules.notification.types import (
 )
 from modules.preference.types import category_problems
 
-# FCM HTTP v1: "Message.data", "AndroidConfig.ttl", and the limit of one multicast.
+# FCM HTTP v1: "Message.data", "AndroidConfig.ttl".
 MAX_MESSAGE_BYTES = 4096
 # Firebase, "Send messages to topics": half of what a message to devices may take.
 MAX_BROADCAST_BYTES = 2048
-MAX_TARGETS = 500
 MAX_BADGE = 2**31 - 1
 NOTIFICATION_ID_LENGTH = 36
 

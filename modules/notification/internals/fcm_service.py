@@ -9,19 +9,19 @@ from firebase_admin import exceptions, messaging
 
 from modules.application.app_ids import DEFAULT_APP_ID
 from modules.application.errors import ServiceError
+from modules.application.param_rules import ProblemList
 from modules.config.types import FcmSettings
 from modules.notification.errors import ProviderConfigurationError
 from modules.notification.internals.channels.fcm.answer import FailureKind, SendFailure
 from modules.notification.internals.channels.fcm.fcm_app import FcmApp
+from modules.notification.internals.channels.fcm.fcm_batch import FCMBatch, TargetMessage, run_concurrently
 from modules.notification.internals.channels.fcm.firebase_errors import firebase_error_for, service_error_for
 from modules.notification.internals.channels.fcm.message_builder import build_message
 from modules.notification.internals.channels.fcm.message_encoder import ANY_TARGET, EncodedMessage
 from modules.notification.internals.channels.fcm.message_templates import MessageTemplates
 from modules.notification.internals.channels.port import UNGUARDED, SendGuard
 from modules.notification.internals.error_classifier import ErrorClassifier, accepted_message_id
-from modules.notification.internals.fcm_batch import FCMBatch, Letter, together
 from modules.notification.internals.fcm_params import MAX_MESSAGE_BYTES, check_target_count
-from modules.notification.internals.param_rules import ProblemList
 from modules.notification.types import (
     BroadcastKind,
     Push,
@@ -77,16 +77,16 @@ class FCMService:
 
     async def send_each(self, pushes: Sequence[Push], *, guard: SendGuard) -> list[SendPushResult]:
         """See PushChannel: one attempt at every target of every push, all side by side."""
-        letters: list[Letter] = []
+        messages: list[TargetMessage] = []
         for push in pushes:
-            letters += self._letters(push, self._templates.encoded)
-        results = await self._send_all(letters, guard)
+            messages += self._messages_for(push, self._templates.encoded)
+        results = await self._send_all(messages, guard)
         return [SendPushResult(results=tuple(islice(results, len(push.targets)))) for push in pushes]
 
     async def validate_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:
         """See PushChannel; FCM's `validate_only`."""
-        letters = self._letters(Push(targets=targets, payload=payload), _validating)
-        return SendPushResult(results=tuple(await self._send_all(letters, UNGUARDED)))
+        messages = self._messages_for(Push(targets=targets, payload=payload), _validating)
+        return SendPushResult(results=tuple(await self._send_all(messages, UNGUARDED)))
 
     async def check_credentials(self, app_id: str = DEFAULT_APP_ID) -> None:
         """Read the app's credentials and get an access token; for use at start.
@@ -97,7 +97,7 @@ class FCMService:
 
     async def warm_up(self) -> None:
         """See PushChannel: the credentials of every app, at start."""
-        await together([_warm_up(app) for app in self._apps.values()])
+        await run_concurrently([_warm_up(app) for app in self._apps.values()])
 
     async def check_provider(self, app_id: str = DEFAULT_APP_ID) -> None:
         """Have FCM validate a message and not send it (`validate_only`); raises as `check_credentials`."""
@@ -126,27 +126,27 @@ class FCMService:
             )
         return self._apps[app_id]
 
-    def _letters(self, push: Push, encode: Encode) -> list[Letter]:
-        """A letter a target; apps whose browsers open the same address share one message."""
-        messages: dict[str | None, EncodedMessage | SendFailure] = {}
-        letters = []
+    def _messages_for(self, push: Push, encode: Encode) -> list[TargetMessage]:
+        """One for each target; apps whose browsers open the same address share what is encoded."""
+        encoded: dict[str | None, EncodedMessage | SendFailure] = {}
+        messages = []
         for target in push.targets:
             link_base = self._link_bases.get(target.app_id)
-            if link_base not in messages:
-                messages[link_base] = _encoded(push.payload, link_base, encode)
-            letters.append(Letter(push, target, messages[link_base]))
-        return letters
+            if link_base not in encoded:
+                encoded[link_base] = _encoded(push.payload, link_base, encode)
+            messages.append(TargetMessage(push, target, encoded[link_base]))
+        return messages
 
-    async def _send_all(self, letters: Sequence[Letter], guard: SendGuard) -> Iterator[TargetResult]:
+    async def _send_all(self, messages: Sequence[TargetMessage], guard: SendGuard) -> Iterator[TargetResult]:
         """Send each; returns the results in order."""
-        by_app: dict[str, list[Letter]] = {}
-        for letter in letters:
-            by_app.setdefault(letter.target.app_id, []).append(letter)
-        await together([self._send_for_app(app_id, batch, guard) for app_id, batch in by_app.items()])
-        return map(_result_of, letters)
+        by_app: dict[str, list[TargetMessage]] = {}
+        for each in messages:
+            by_app.setdefault(each.target.app_id, []).append(each)
+        await run_concurrently([self._send_for_app(app_id, batch, guard) for app_id, batch in by_app.items()])
+        return map(_result_of, messages)
 
-    async def _send_for_app(self, app_id: str, letters: Sequence[Letter], guard: SendGuard) -> None:
-        batch = FCMBatch(letters, self._classifier, guard)
+    async def _send_for_app(self, app_id: str, messages: Sequence[TargetMessage], guard: SendGuard) -> None:
+        batch = FCMBatch(messages, self._classifier, guard)
         if app_id in self._apps:
             await batch.send(self._apps[app_id])
         else:
@@ -160,9 +160,9 @@ async def _warm_up(app: FcmApp) -> None:
         app.report(error)
 
 
-def _result_of(letter: Letter) -> TargetResult:
-    assert letter.result is not None
-    return letter.result
+def _result_of(message: TargetMessage) -> TargetResult:
+    assert message.result is not None
+    return message.result
 
 
 def _encoded(payload: PushPayload, link_base: str | None, encode: Encode) -> EncodedMessage | SendFailure:

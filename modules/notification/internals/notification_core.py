@@ -13,25 +13,25 @@ from uuid import uuid4
 
 from modules.application.mongo_database import MongoDatabase
 from modules.config.types import RateSettings, Settings
-from modules.notification.internals.account_erasure import AccountErasure
-from modules.notification.internals.backoff import Backoff
-from modules.notification.internals.channels.registry import Provider, create_channel
-from modules.notification.internals.delivery_group import DeliveryGroup
-from modules.notification.internals.due_delivery import DueDelivery
-from modules.notification.internals.outcome_board import OutcomeBoard
-from modules.notification.internals.provider_gate import ProviderGate
-from modules.notification.internals.push_delivery import PushDelivery
+from modules.notification.internals.channel_registry import Provider, create_channel
+from modules.notification.internals.delivery.delivery_group import DeliveryGroup
+from modules.notification.internals.delivery.due_delivery import DueDelivery
+from modules.notification.internals.delivery.report_waiters import ReportWaiters
+from modules.notification.internals.delivery.row_delivery import RowDelivery
+from modules.notification.internals.delivery.send_guard import DeliveryLane
+from modules.notification.internals.domain.backoff import Backoff
+from modules.notification.internals.domain.rate_quota import RateLimits
+from modules.notification.internals.domain.settlement import Fold
+from modules.notification.internals.guards.provider_gate import ProviderGate
+from modules.notification.internals.guards.rate_governor import RateGovernor
+from modules.notification.internals.guards.send_permits import SendPermits
+from modules.notification.internals.intake.account_erasure import AccountErasure
+from modules.notification.internals.intake.request_acceptance import RequestAcceptance, RunWorker
 from modules.notification.internals.push_notification_reader import PushNotificationReader
 from modules.notification.internals.push_notification_writer import PushNotificationWriter
-from modules.notification.internals.push_sender import PushSender, RunWorker
-from modules.notification.internals.rate_governor import RateGovernor
-from modules.notification.internals.rate_quota import RateLimits
-from modules.notification.internals.send_guard import DeliveryLane
-from modules.notification.internals.send_permits import SendPermits
-from modules.notification.internals.settlement import Fold
-from modules.notification.internals.store.push_notification_erasure import PushNotificationErasure
 from modules.notification.internals.store.push_notification_repository import PushNotificationRepository
 from modules.notification.internals.store.rate_quota_repository import RateQuotaRepository
+from modules.notification.internals.store.rows.row_erasure import PushNotificationErasure
 from modules.notification.types import Priority, PushPayload, PushTarget, SendPushResult
 
 # A breaker can close, and a pause grow, while one waits.
@@ -44,8 +44,8 @@ class NotificationCore:
 
     repository: PushNotificationRepository
     rates: RateQuotaRepository
-    sender: PushSender
-    delivery: PushDelivery
+    sender: RequestAcceptance
+    delivery: RowDelivery
     group: DeliveryGroup
     due_delivery: DueDelivery
     reader: PushNotificationReader
@@ -99,29 +99,29 @@ def assemble(settings: Settings, database: MongoDatabase, run_worker: RunWorker)
     )
     writer = PushNotificationWriter(repository, database.clock)
     reader = PushNotificationReader(repository, database.clock)
-    board = OutcomeBoard()
+    waiters = ReportWaiters()
     rates = RateQuotaRepository(database.database)
     app_ids = frozenset(settings.fcm.all_apps())
     governor = RateGovernor(rates, database.clock, _limits(settings.rate), app_ids=app_ids)
     lanes = {priority: _lane(settings, priority, governor, app_ids) for priority in Priority}
-    delivery = PushDelivery(
+    delivery = RowDelivery(
         writer=writer,
         reader=reader,
         clock=database.clock,
         lanes=lanes,
         governor=governor,
-        board=board,
+        waiters=waiters,
         owner=f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}",
         lease_seconds=settings.delivery.lease_seconds,
     )
     return NotificationCore(
         repository=repository,
         rates=rates,
-        sender=PushSender(
+        sender=RequestAcceptance(
             writer=writer,
             reader=reader,
             clock=database.clock,
-            board=board,
+            waiters=waiters,
             run_worker=run_worker,
             link_base=settings.fcm.longest_link_base(),
         ),

@@ -12,7 +12,7 @@ from modules.application.mongo_database import DatabaseClock
 from modules.notification.errors import PushNotificationNotFoundError
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
 from modules.notification.internals.store.push_notification_repository import PushNotificationRepository
-from modules.notification.internals.store.push_notification_standing import RowStanding
+from modules.notification.internals.store.rows.row_standing import RowStanding
 from modules.notification.types import DeviceDelivery, DueRows, PushNotification, TimelineEntry
 
 

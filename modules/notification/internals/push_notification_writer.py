@@ -16,15 +16,15 @@ from modules.application.event_loop_thread import told_if_cut
 from modules.application.mongo_database import DatabaseClock
 from modules.device_token.types import Device
 from modules.notification.errors import IdempotencyKeyConflictError, NotificationUnconfirmedError
-from modules.notification.internals.settlement import DeviceProgress, Settlement
+from modules.notification.internals.domain.settlement import DeviceProgress, Settlement
 from modules.notification.internals.store.push_notification_model import (
     EventModel,
     PlatformOptionsModel,
     PushNotificationModel,
     TransitionModel,
 )
-from modules.notification.internals.store.push_notification_outcomes import RowChange
 from modules.notification.internals.store.push_notification_repository import PushNotificationRepository
+from modules.notification.internals.store.rows.row_outcomes import RowChange
 from modules.notification.types import Classification, Outcome, Priority, SendPushParams, Status
 
 # Added to the options of Android and APNs after rows with fingerprints had been written.

@@ -10,13 +10,13 @@ from typing import Any
 
 from temporalio import activity
 
+from modules.application.activity_boundary import heartbeating, without_content
 from modules.application.application_service import ApplicationService
 from modules.application.errors import ServiceError
 from modules.application.worker import WorkerClass
 from modules.logger.logger_service import get_logger
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import DeliveryReport, DueRow, Priority
-from modules.notification.workers.activity_boundary import heartbeating, without_content
 from modules.notification.workers.params import (
     BatchParams,
     DeliverParams,

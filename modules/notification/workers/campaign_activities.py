@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from temporalio import activity
 
+from modules.application.activity_boundary import heartbeating, without_content
 from modules.application.errors import ServiceError
 from modules.logger.logger_service import get_logger
 from modules.notification.campaign_service import CampaignService
@@ -21,7 +22,6 @@ from modules.notification.campaign_types import (
     SliceParams,
     SliceReport,
 )
-from modules.notification.workers.activity_boundary import heartbeating, without_content
 from modules.notification.workers.campaign_steps import (
     CANCEL_ACTIVITY,
     COLLECT_ACTIVITY,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from modules.application.application_service import ApplicationService
-from modules.notification.internals.push_sender import RunWorker
+from modules.notification.internals.intake.request_acceptance import RunWorker
 from modules.notification.types import DeliveryReport, Priority
 from modules.notification.workers.params import PushNotificationWorkerParams
 from modules.notification.workers.push_notification_worker import PushNotificationWorker

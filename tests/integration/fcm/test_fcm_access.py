@@ -6,7 +6,7 @@ import asyncio
 import time
 from pathlib import Path
 
-from modules.notification.internals.deferrals import TOO_LATE
+from modules.notification.internals.domain.deferrals import TOO_LATE
 from modules.notification.types import Classification, Outcome, Push, PushTarget, TargetResult
 from tests.integration.fcm.conftest import MakeService, MakeTransport, outcomes
 from tests.support.fcm_errors import fcm_error

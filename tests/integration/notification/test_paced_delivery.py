@@ -12,7 +12,7 @@ from pymongo.collection import Collection
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import DeviceState
 from modules.local_stack.local_stack_service import LocalStack
-from modules.notification.internals.send_guard import SendingStop
+from modules.notification.internals.delivery.send_guard import SendingStop
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import DeliveryReport, OutcomePolicy, Status
 from modules.preference.preference_service import PreferenceService

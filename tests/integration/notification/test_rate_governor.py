@@ -11,10 +11,10 @@ from pymongo.errors import WriteError
 
 from modules.application.errors import UnavailableError
 from modules.application.mongo_database import MongoDatabase
-from modules.notification.internals.rate_credential import FLUSH_SECONDS
-from modules.notification.internals.rate_governor import RateGovernor
-from modules.notification.internals.rate_line import LEFTOVER_SECONDS
-from modules.notification.internals.rate_quota import RateLimits, RateQuota, RateState
+from modules.notification.internals.domain.rate_quota import RateLimits, RateQuota, RateState
+from modules.notification.internals.guards.rate_credential import FLUSH_SECONDS
+from modules.notification.internals.guards.rate_governor import RateGovernor
+from modules.notification.internals.guards.rate_line import LEFTOVER_SECONDS
 from modules.notification.internals.store.rate_quota_repository import RateQuotaRepository, StoredRate
 
 APP = "app-1"

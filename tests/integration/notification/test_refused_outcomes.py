@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modules.notification.internals.store.push_notification_schema import validator
+from modules.notification.internals.store.rows.row_schema import validator
 from modules.notification.types import OutcomePolicy, Status
 from tests.support.push_service import PushService
 

@@ -189,7 +189,7 @@ class TestSuspects:
     async def lose(
         self, writer: PushNotificationWriter, rows: Collection[Document], ids: list[ObjectId]
     ) -> None:
-        """Deliver as PushDelivery does, in a process that dies of the first of `ids`."""
+        """Deliver as RowDelivery does, in a process that dies of the first of `ids`."""
         killer = ids[0]
         for group in (ids, *(await writer.suspects(ids))):
             claimed = await writer.claim(group, owner="me", lease_seconds=LEASE_SECONDS)

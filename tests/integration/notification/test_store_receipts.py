@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pymongo.collection import Collection
 
-from modules.notification.internals.early_receipts import EarlyReceipts
+from modules.notification.internals.delivery.early_receipts import EarlyReceipts
 from modules.notification.internals.push_notification_writer import PushNotificationWriter
 from modules.notification.internals.store import receipt_repository
 from modules.notification.internals.store.push_notification_model import PushNotificationModel

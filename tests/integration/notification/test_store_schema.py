@@ -11,7 +11,7 @@ from pymongo.collection import Collection
 from pymongo.errors import WriteError
 
 from modules.application.mongo_database import MongoDatabase
-from modules.notification.internals.lifecycle import TRANSITIONS
+from modules.notification.internals.domain.lifecycle import TRANSITIONS
 from modules.notification.internals.push_notification_reader import PushNotificationReader
 from modules.notification.internals.push_notification_writer import PushNotificationWriter
 from modules.notification.internals.store.push_notification_repository import PushNotificationRepository

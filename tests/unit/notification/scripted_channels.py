@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from modules.config.types import DeliverySettings
 from modules.notification.internals.channels.port import UNGUARDED, SendGuard
-from modules.notification.internals.provider_gate import ProviderGate
+from modules.notification.internals.guards.provider_gate import ProviderGate
 from modules.notification.types import (
     Classification,
     Outcome,

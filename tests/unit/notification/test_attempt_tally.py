@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modules.notification.internals.attempt_tally import AttemptTally
+from modules.notification.internals.delivery.attempt_tally import AttemptTally
 from modules.notification.types import (
     LATENCY_BUCKETS_MS,
     Classification,

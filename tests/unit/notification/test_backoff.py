@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.notification.internals.backoff import DEFAULT_FLOOR_SECONDS, RETRY_AFTER_SPREAD, Backoff
+from modules.notification.internals.domain.backoff import DEFAULT_FLOOR_SECONDS, RETRY_AFTER_SPREAD, Backoff
 
 attempts = st.integers(1, 10_000)
 draws = st.floats(0, 1)

@@ -13,8 +13,8 @@ from modules.application.errors import InvalidInputError
 from modules.device_token.types import Platform
 from modules.notification.audience_types import AccountList, DeviceQuery, Rollout, Topic, TopicCondition
 from modules.notification.internals.campaign_params import CampaignRequest
+from modules.notification.internals.channels.fcm.topic_grammar import condition_problem, is_topic
 from modules.notification.internals.fcm_params import MAX_BROADCAST_BYTES
-from modules.notification.internals.topic_grammar import condition_problem, is_topic
 from tests.support.fcm_factories import make_params
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

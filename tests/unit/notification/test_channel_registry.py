@@ -10,8 +10,8 @@ import pytest
 from modules.application.errors import ConfigurationError
 from modules.config.config_service import ConfigService
 from modules.notification.errors import ProviderConfigurationError
+from modules.notification.internals.channel_registry import CHANNELS, Provider, create_channel
 from modules.notification.internals.channels.port import PushChannel
-from modules.notification.internals.channels.registry import CHANNELS, Provider, create_channel
 from modules.notification.internals.fcm_service import FCMService
 
 ENVIRONMENT = {"FCM_CREDENTIALS_PATH": "/nowhere/service-account.json"}

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from modules.notification.internals.circuit_breaker import (
+from modules.notification.internals.domain.circuit_breaker import (
     SLOW_FAILURES,
     Admission,
     BreakerState,

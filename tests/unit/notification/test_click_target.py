@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.notification.internals.click_target import is_openable, web_link
+from modules.notification.internals.channels.fcm.click_target import is_openable, web_link
 
 BASE = "https://example.com/app"
 

@@ -9,7 +9,7 @@ import pytest
 
 from modules.application.errors import UnavailableError
 from modules.notification.errors import PushNotificationNotFoundError
-from modules.notification.internals.delivery_group import MOST_ROWS, DeliveryGroup
+from modules.notification.internals.delivery.delivery_group import MOST_ROWS, DeliveryGroup
 from modules.notification.types import DeliveryReport, Status
 
 A, B, C = ("a" * 24, "b" * 24, "c" * 24)

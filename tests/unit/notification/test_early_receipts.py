@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from modules.application.errors import UnavailableError
-from modules.notification.internals.early_receipts import EarlyReceipts
+from modules.notification.internals.delivery.early_receipts import EarlyReceipts
 from modules.notification.internals.push_notification_writer import (
     PushNotificationWriter,
     SettledRow,

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.application.errors import InvalidInputError
-from modules.notification.internals.expiry import resolve_expiry
+from modules.application.param_rules import ProblemList
 from modules.notification.internals.fcm_params import FCMParams
-from modules.notification.internals.param_rules import ProblemList
+from modules.notification.internals.intake.expiry import resolve_expiry
 from modules.notification.types import ApnsOptions
 from tests.support.fcm_checks import NOW, found
 from tests.support.fcm_factories import make_params

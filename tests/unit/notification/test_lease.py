@@ -11,7 +11,7 @@ from bson import ObjectId
 
 from modules.application.errors import UnavailableError
 from modules.application.steady_clock import steady_seconds
-from modules.notification.internals.lease import Lease, kept_lease
+from modules.notification.internals.delivery.lease import Lease, kept_lease
 from modules.notification.internals.push_notification_writer import PushNotificationWriter
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
 from tests.support.push_rows import make_document

@@ -7,7 +7,7 @@ from typing import Any
 
 from bson import ObjectId
 
-from modules.notification.internals.store.push_notification_outcomes import (
+from modules.notification.internals.store.rows.row_outcomes import (
     RowChange,
     by_shape,
     outcome_condition,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.device_token.types import Platform
-from modules.notification.internals.provider_gate import ProviderGate
+from modules.notification.internals.guards.provider_gate import ProviderGate
 from modules.notification.types import (
     Classification,
     Outcome,

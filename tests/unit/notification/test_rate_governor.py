@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from modules.notification.internals.rate_governor import RateGovernor
-from modules.notification.internals.rate_quota import RateLimits
+from modules.notification.internals.domain.rate_quota import RateLimits
+from modules.notification.internals.guards.rate_governor import RateGovernor
 
 LIMITS = RateLimits(quota_per_minute=60_000, ramp_seconds=60, reserved_share=0.1)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modules.notification.internals.rate_quota import Grant, RateLimits, RateQuota, RateState
+from modules.notification.internals.domain.rate_quota import Grant, RateLimits, RateQuota, RateState
 
 START = datetime(2026, 5, 1, 12, tzinfo=UTC)
 QUOTA = 6_000

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.notification.internals.row_outcome import FRESH_SECONDS, payload_of
+from modules.notification.internals.delivery.row_outcome import FRESH_SECONDS, payload_of
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
 from tests.support.push_rows import make_document
 

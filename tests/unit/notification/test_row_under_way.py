@@ -9,12 +9,12 @@ from functools import partial
 
 import pytest
 
-from modules.notification.internals.backoff import Backoff
-from modules.notification.internals.deferrals import UNREADABLE
+from modules.notification.internals.delivery.row_outcome import Ending, Round, ended, expired, nobody_ready
+from modules.notification.internals.delivery.row_under_way import RowUnderWay, settled_row
+from modules.notification.internals.domain.backoff import Backoff
+from modules.notification.internals.domain.deferrals import UNREADABLE
+from modules.notification.internals.domain.settlement import Fold, RowProgress
 from modules.notification.internals.push_notification_writer import SettledRow
-from modules.notification.internals.row_outcome import Ending, Round, ended, expired, nobody_ready
-from modules.notification.internals.row_under_way import RowUnderWay, settled_row
-from modules.notification.internals.settlement import Fold, RowProgress
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
 from modules.notification.types import (
     Classification,

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from modules.application.errors import UnavailableError
-from modules.notification.internals import send_permits
-from modules.notification.internals.send_permits import SendPermits
+from modules.notification.internals.guards import send_permits
+from modules.notification.internals.guards.send_permits import SendPermits
 from modules.notification.types import Classification, Outcome, TargetResult, ThrottleScope
 
 

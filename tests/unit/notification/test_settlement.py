@@ -11,9 +11,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from modules.notification.internals.backoff import Backoff
-from modules.notification.internals.lifecycle import TRANSITIONS
-from modules.notification.internals.settlement import (
+from modules.notification.internals.domain.backoff import Backoff
+from modules.notification.internals.domain.lifecycle import TRANSITIONS
+from modules.notification.internals.domain.settlement import (
     DeviceProgress,
     Fold,
     RowProgress,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.device_token.types import Platform
-from modules.notification.internals.target_blame import (
+from modules.notification.internals.guards.target_blame import (
     KEPT_CONTENTS,
     KEPT_SECONDS,
     SPIKE_SENDS,

@@ -14,6 +14,9 @@ from modules.notification.types import (
     TargetResult,
 )
 
+# As one multicast of FCM.
+MAX_TARGETS = 500
+
 
 class SendGuard(Protocol):
     """Decides for each message, and learns from each answer, while others are still on their way.

@@ -15,7 +15,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from modules.application.repository import Document, Repository, insert_once
 from modules.notification.campaign_types import PAGE_ACCOUNTS
 from modules.notification.errors import CampaignPageNotFoundError
-from modules.notification.internals.store.push_notification_schema import SECONDS_PER_DAY
+from modules.notification.internals.store.rows.row_schema import SECONDS_PER_DAY
 
 _SCHEMA: dict[str, Any] = {
     "bsonType": "object",

@@ -22,7 +22,7 @@ from modules.notification.internals.store.campaign_model import (
     CampaignModel,
     PlanModel,
 )
-from modules.notification.internals.store.push_notification_schema import SECONDS_PER_DAY
+from modules.notification.internals.store.rows.row_schema import SECONDS_PER_DAY
 
 # Rows have their content here, and are many more to remove.
 LONGER_THAN_ROWS_DAYS = 7

@@ -15,12 +15,12 @@ from modules.application.mongo_errors import DUPLICATE_KEY
 from modules.application.repository import Document, one_batch
 from modules.application.store_patience import StorePatience
 from modules.notification.internals.store.campaign_rows import new_campaign_row
-from modules.notification.internals.store.push_notification_claims import (
+from modules.notification.internals.store.push_notification_repository import PushNotificationRepository
+from modules.notification.internals.store.rows.row_claims import (
     cancellation,
     claim_is_lost,
     lost_ending,
 )
-from modules.notification.internals.store.push_notification_repository import PushNotificationRepository
 from modules.notification.types import Status
 
 CANCELLED = "cancelled"

@@ -23,26 +23,27 @@ from modules.application.repository import (
     one_batch,
 )
 from modules.application.steady_clock import steady_seconds
-from modules.notification.internals.store import push_notification_claims as claims
+from modules.notification.internals.domain.deferrals import LET_GO_SECONDS
 from modules.notification.internals.store.campaign_contents import CampaignContents
-from modules.notification.internals.store.due_rows import DueRows
 from modules.notification.internals.store.push_notification_model import (
     DEFAULT_MAX_LOST_CLAIMS,
     PushNotificationModel,
 )
-from modules.notification.internals.store.push_notification_outcomes import (
+from modules.notification.internals.store.receipt_repository import ReceiptRepository
+from modules.notification.internals.store.rows import row_claims as claims
+from modules.notification.internals.store.rows.due_rows import DueRows
+from modules.notification.internals.store.rows.row_outcomes import (
     RowChange,
     by_shape,
     outcome_condition,
     outcome_update,
 )
-from modules.notification.internals.store.push_notification_schema import MESSAGE_INDEX, indexes, validator
-from modules.notification.internals.store.push_notification_standing import (
+from modules.notification.internals.store.rows.row_schema import MESSAGE_INDEX, indexes, validator
+from modules.notification.internals.store.rows.row_standing import (
     FIELDS_OF_STANDING,
     RowStanding,
     standing_of,
 )
-from modules.notification.internals.store.receipt_repository import ReceiptRepository
 from modules.notification.types import Status
 
 # Without the hint the planner tries the indexes on status against each other, at the price of some 15 ms.
@@ -51,8 +52,6 @@ _MESSAGES = {"provider_message_ids": 1}
 # Delivery adds to these without looking.
 _UNSEEN_BY_DELIVERY = {"events": 0}
 LONGEST_APPLY_SECONDS = 60.0
-# Long enough for one that can read it to come first, short enough for a row that is waited for.
-LET_GO_SECONDS = 30.0
 _OF_ANOTHER_VERSION = "this version cannot read the row"
 _UNSETTLED = (Status.PENDING.value, Status.PROCESSING.value)
 

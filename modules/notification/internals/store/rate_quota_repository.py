@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from pymongo.errors import DuplicateKeyError
 
 from modules.application.repository import Document, Repository
-from modules.notification.internals.rate_quota import FlowShare, RateState
+from modules.notification.internals.domain.rate_quota import FlowShare, RateState
 
 _DATE = {"bsonType": "date"}
 _TOKENS = {"bsonType": "double"}

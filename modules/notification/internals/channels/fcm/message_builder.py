@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from firebase_admin import messaging
 
+from modules.notification.internals.channels.fcm.click_target import DATA_KEY, is_openable, web_link
 from modules.notification.internals.channels.fcm.message_encoder import ANY_TARGET
-from modules.notification.internals.click_target import DATA_KEY, is_openable, web_link
-from modules.notification.internals.silent_rules import BACKGROUND, BACKGROUND_PRIORITY
+from modules.notification.internals.channels.fcm.silent_rules import BACKGROUND, BACKGROUND_PRIORITY
 from modules.notification.types import ApnsOptions, PushPayload, SendPushParams
 
 MAX_TTL_SECONDS = 2_419_200

@@ -1,0 +1,46 @@
+"""When a message is to be given up, from what a caller says: a time, or how long from now."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta
+
+from modules.application.param_rules import ProblemList
+from modules.notification.internals.channels.fcm.message_builder import MAX_TTL_SECONDS
+
+EXPIRED = "expired"
+_LONGEST = timedelta(seconds=MAX_TTL_SECONDS)
+
+
+def resolve_expiry(
+    expires_at: object, expires_in: object, *, now: datetime, problems: ProblemList
+) -> datetime | None:
+    """The moment in UTC, None for no expiry or where a problem was noted; `now` is the database's time."""
+    if expires_in is None:
+        return _expiry_at(problems.moment(expires_at, "expires_at", now=now), now, problems)
+    if expires_at is not None:
+        problems.add("conflict", "expires_in", "expires_at says it as well; give one of them")
+    elif not isinstance(expires_in, timedelta):
+        problems.add("invalid_type", "expires_in", "must be a timedelta")
+    elif expires_in <= timedelta(0):
+        problems.add("invalid_value", "expires_in", "must be longer than nothing")
+    elif expires_in > _LONGEST:
+        problems.add("expires_too_late", "expires_in", _too_late())
+    else:
+        return now + expires_in
+    return None
+
+
+def _expiry_at(moment: datetime | None, now: datetime, problems: ProblemList) -> datetime | None:
+    if moment is None:
+        return None
+    seconds_left = (moment - now).total_seconds()
+    if seconds_left <= 0:
+        problems.add(EXPIRED, "expires_at", "is in the past")
+    elif math.floor(seconds_left) > MAX_TTL_SECONDS:
+        problems.add("expires_too_late", "expires_at", _too_late())
+    return moment
+
+
+def _too_late() -> str:
+    return f"must be within {_LONGEST.days} days, FCM keeps nothing longer"
