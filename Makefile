@@ -39,7 +39,7 @@ demo: venv
 	@KEEP=$(KEEP) $(PYTHON) -m demo
 
 up: venv
-	@$(VENV)/bin/notifications up
+	@$(PYTHON) -m local_stack
 
 bench: venv
 	@ONLY=$(ONLY) $(PYTHON) -m benchmarks

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from modules.local_stack.local_stack_service import LocalStack, LocalStackService
-from modules.local_stack.types import LocalStackParams, SimulatorEngine
+from local_stack.local_stack_service import LocalStack, LocalStackService
+from local_stack.types import LocalStackParams, SimulatorEngine
 
 # A million rows fit in.
 MONGODB_CACHE_GIGABYTES = 4.0

@@ -24,10 +24,10 @@ from benchmarks.bench_room import ProcessorTime, bench_stack, tell
 from bootstrap import Application, Role, bootstrap
 from demo.serve import run_process
 from demo.worker_process import WorkerProcess
+from local_stack.local_stack_service import LocalStack
+from local_stack.types import SimulatorEngine
 from modules.application.app_ids import DEFAULT_APP_ID
 from modules.device_token.types import DeviceState, Platform, TargetKind
-from modules.local_stack.local_stack_service import LocalStack
-from modules.local_stack.types import SimulatorEngine
 from modules.notification.internals.push_notification_writer import NewPush, new_row
 from modules.notification.types import Priority, SendPushParams
 from simulator.client import SimulatorControl

@@ -28,10 +28,10 @@ from benchmarks.bare_workflow import QUEUE, BareWorkflow, eager_worker
 from benchmarks.bench_room import ProcessorTime, bench_stack, tell
 from bootstrap import Application, bootstrap
 from demo.serve import run_process
+from local_stack.local_stack_service import LocalStack
 from modules.application.app_ids import DEFAULT_APP_ID
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import Platform, TargetKind
-from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.internals.channels.fcm.fcm_app import FcmApp
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import SendPushParams, Status

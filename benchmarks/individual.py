@@ -28,11 +28,11 @@ from benchmarks.bench_room import ProcessorTime, bench_stack, tell
 from bootstrap import Application, bootstrap
 from demo.serve import run_process
 from demo.worker_process import WorkerProcess
+from local_stack.local_stack_service import LocalStack
 from modules.application.application_service import ApplicationService
 from modules.application.errors import UnavailableError
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import Platform, TargetKind
-from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import SendPushParams
 from modules.notification.workers.push_notifications_worker import PushNotificationsWorker

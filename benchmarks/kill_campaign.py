@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from modules.local_stack.local_stack_service import LocalStackService
-from modules.local_stack.types import LocalStackParams
+from local_stack.local_stack_service import LocalStackService
+from local_stack.types import LocalStackParams
 from tests.support.campaign_room import CampaignRoom
 from tests.support.invariant import unknown_sends
 from tests.support.service_process import ServiceProcess

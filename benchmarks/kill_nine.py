@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from modules.local_stack.local_stack_service import LocalStackService
-from modules.local_stack.types import LocalStackParams
+from local_stack.local_stack_service import LocalStackService
+from local_stack.types import LocalStackParams
 from tests.support.fault_room import FaultRoom
 from tests.support.invariant import leaks_of, problems_of, unknown_sends
 from tests.support.service_process import ServiceProcess

@@ -18,7 +18,7 @@ import uvloop
 from firebase_admin import credentials, messaging
 from pyreqwest.client import ClientBuilder
 
-from modules.local_stack.local_stack_service import LocalStack
+from local_stack.local_stack_service import LocalStack
 
 CONCURRENCY = 100
 SEND_EACH_BATCH = 500

@@ -23,7 +23,7 @@ def main(interruption: Interruption) -> tuple[int, dict[str, Any]]:
     try:
         screen.step("Loading")
         from demo.demo import Demo  # noqa: PLC0415
-        from modules.local_stack.local_stack_service import LocalStackService  # noqa: PLC0415
+        from local_stack.local_stack_service import LocalStackService  # noqa: PLC0415
 
         LocalStackService.forget_sourced(os.environ)
         params = DemoParams.of(os.environ)

@@ -14,6 +14,8 @@ from demo import examples
 from demo.screen import Screen
 from demo.types import DemoParams, DemoResult
 from demo.worker_process import WorkerProcess
+from local_stack.local_stack_service import LocalStack, LocalStackService
+from local_stack.types import LocalStackParams
 from modules.account.account_service import AccountService
 from modules.application.app_ids import DEFAULT_APP_ID
 from modules.application.application_service import ApplicationService
@@ -21,8 +23,6 @@ from modules.application.errors import UnavailableError
 from modules.config.config_service import ConfigService
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import Device, Platform, TargetKind
-from modules.local_stack.local_stack_service import LocalStack, LocalStackService
-from modules.local_stack.types import LocalStackParams
 from modules.logger.logger_service import LoggerService
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import Outcome, PushNotification, Status

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import settings
 from pymongo import MongoClient
 
-from modules.local_stack.local_stack_service import LocalStack, LocalStackService
-from modules.local_stack.types import LocalStackParams, SimulatorAddress
+from local_stack.local_stack_service import LocalStack, LocalStackService
+from local_stack.types import LocalStackParams, SimulatorAddress
 from tests.support.servers import remove_stale_folders, session_folder, start_stack
 
 TESTS = Path(__file__).parent

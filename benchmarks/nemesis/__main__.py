@@ -17,8 +17,8 @@ from benchmarks.nemesis.checker import Verdict, check
 from benchmarks.nemesis.records import Records
 from benchmarks.nemesis.room import REQUESTS_IN_FLIGHT, NemesisRoom, archive
 from benchmarks.nemesis.schedule import make_schedule
-from modules.local_stack.local_stack_service import LocalStackService
-from modules.local_stack.types import LocalStackParams
+from local_stack.local_stack_service import LocalStackService
+from local_stack.types import LocalStackParams
 from tests.support.invariant import unknown_sends
 
 NODES = 3

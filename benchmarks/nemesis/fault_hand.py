@@ -13,7 +13,7 @@ from typing import Protocol
 
 from benchmarks.nemesis.records import SelfEnd, StandStill
 from benchmarks.nemesis.schedule import CALLERS, MONGODB, PROVIDER, TEMPORAL, WORKERS, Fault, FaultKind
-from modules.local_stack.types import ServerHandle
+from local_stack.types import ServerHandle
 from simulator.client import SimulatorControl
 from tests.support.mongodb_nodes import MongodbNodes
 from tests.support.service_process import ServiceProcess

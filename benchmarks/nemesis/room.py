@@ -16,9 +16,9 @@ from benchmarks.nemesis.fault_hand import FaultHand
 from benchmarks.nemesis.records import Call, Records, What, read_calls
 from benchmarks.nemesis.schedule import CALLERS, Fault
 from bootstrap import Role
+from local_stack.local_stack_service import LocalStack
 from modules.application.errors import ServiceError
 from modules.application.worker import Lane
-from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.audience_types import Campaign, CampaignState
 from modules.notification.campaign_service import CampaignService
 from modules.notification.campaign_types import FINAL_STATES

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from pymongo import MongoClient
 
-from modules.local_stack.local_stack_service import LocalStack
+from local_stack.local_stack_service import LocalStack
 from tests.support.servers import ROOT
 
 COMMAND_SECONDS = 60
@@ -79,20 +79,24 @@ class Started:
 
 
 class CommandLine:
-    """Runs `notifications` with these variables and none of the caller's that name servers."""
+    """Runs `notifications` with these variables and none of the caller's that name servers.
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    `program` is what `python -m` takes, for another command.
+    """
+
+    def __init__(self, environment: Mapping[str, str], *, program: str = "modules.cli.main") -> None:
+        self._program = program
         kept = {name: text for name, text in os.environ.items() if not name.startswith(_NOT_INHERITED)}
         self._environment = {**kept, "APP_ENV": "test", **environment}
 
     def using(self, **variables: str) -> CommandLine:
         """The same with further variables."""
-        return CommandLine({**self._environment, **variables})
+        return CommandLine({**self._environment, **variables}, program=self._program)
 
     def start(self, *arguments: str) -> Started:
         return Started(
             subprocess.Popen(
-                [sys.executable, "-m", "modules.cli.main", *arguments],
+                [sys.executable, "-m", self._program, *arguments],
                 cwd=ROOT,
                 env=self._environment,
                 stdin=subprocess.PIPE,
@@ -104,7 +108,7 @@ class CommandLine:
 
     def run(self, *arguments: str, stdin: str = "") -> Ended:
         done = subprocess.run(
-            [sys.executable, "-m", "modules.cli.main", *arguments],
+            [sys.executable, "-m", self._program, *arguments],
             cwd=ROOT,
             env=self._environment,
             input=stdin,

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from modules.local_stack.local_stack_service import LocalStack
+from local_stack.local_stack_service import LocalStack
 from tests.acceptance.command_line import CommandLine, Started
 from tests.support.servers import eventually
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from pymongo import MongoClient
 
-from modules.local_stack.local_stack_service import LocalStack
+from local_stack.local_stack_service import LocalStack
 from tests.acceptance.command_line import CommandLine, bootstrapped
 from tests.support.guarded_mongodb import PASSWORD, guarded_mongodb
 

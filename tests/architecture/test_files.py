@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-CODE = ("modules", "simulator", "demo", "benchmarks", "bootstrap.py", "temporal_config.py")
+CODE = ("modules", "local_stack", "simulator", "demo", "benchmarks", "bootstrap.py", "temporal_config.py")
 MOST_LINES = 400
 MOST_FUNCTION_LINES = 50
 # A file says its role, not that it has none.
@@ -72,12 +72,16 @@ def test_files_say_what_they_are() -> None:
 
 
 def test_modules_do_not_print() -> None:
-    printing = [relative(path) for path in python_files("modules") if "print" in set(calls(tree_of(path)))]
+    printing = [
+        relative(path)
+        for path in python_files("modules", "local_stack")
+        if "print" in set(calls(tree_of(path)))
+    ]
     assert [name for name in printing if not name.startswith(MAY_PRINT)] == []
 
 
 def test_production_code_does_not_know_that_it_is_tested() -> None:
-    for path in python_files("modules"):
+    for path in python_files("modules", "local_stack"):
         text = path.read_text().lower()
         assert not [word for word in ("pytest", "mongomock", "unittest") if word in text], relative(path)
 
@@ -96,15 +100,17 @@ def test_every_module_has_the_same_rooms() -> None:
 def test_mongodb_is_known_in_the_store_alone() -> None:
     """No `$set` and its like outside a store: Mongo syntax does not cross the repository's surface."""
     operators = {"$set", "$push", "$unset", "$in", "$or", "$and", "$lte", "$gt", "$expr", "$inc", "$exists"}
-    for path in python_files("modules"):
-        if "/internals/store/" in relative(path) or relative(path).startswith("modules/application/"):
+    for path in python_files("modules", "local_stack"):
+        if "/internals/store/" in relative(path) or relative(path).startswith(
+            ("modules/application/", "local_stack/internals/store/")
+        ):
             continue
         words = {node.value for node in ast.walk(tree_of(path)) if isinstance(node, ast.Constant)}
         assert not operators & words, relative(path)
 
 
 def test_firebase_admins_private_parts_are_not_used() -> None:
-    for path in python_files("modules"):
+    for path in python_files("modules", "local_stack"):
         for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("firebase_admin"):
                 names = [node.module or "", *(alias.name for alias in node.names)]
@@ -135,7 +141,7 @@ def test_tests_do_not_sleep_to_wait_and_do_not_skip() -> None:
 
 def test_the_tests_of_a_tier_mirror_the_modules() -> None:
     modules = {path.name for path in (ROOT / "modules").iterdir() if path.is_dir()}
-    extra = {"simulator", "fcm", "docs", "demo", "benchmarks", "__pycache__"}
+    extra = {"local_stack", "simulator", "fcm", "docs", "demo", "benchmarks", "__pycache__"}
     for tier in ("unit", "integration"):
         folders = {path.name for path in (ROOT / "tests" / tier).iterdir() if path.is_dir()}
         assert folders <= modules | extra, tier
@@ -144,7 +150,6 @@ def test_the_tests_of_a_tier_mirror_the_modules() -> None:
 def test_stores_reach_mongodb_through_their_patience() -> None:
     """`database_errors` translates and does not wait: a step-down would be everybody's own to survive."""
     stores = [path for path in python_files("modules") if "store" in path.parts]
-    stores = [path for path in stores if "local_stack" not in path.parts]
     bare = [relative(path) for path in stores if "database_errors" in set(calls(tree_of(path)))]
     assert bare == []
     patient = [path for path in stores if "_patience" in path.read_text()]

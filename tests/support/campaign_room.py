@@ -11,8 +11,8 @@ from bson import ObjectId
 from pymongo.collection import Collection
 
 from bootstrap import Role
+from local_stack.local_stack_service import LocalStack
 from modules.device_token.types import Platform, TargetKind
-from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.audience_types import AccountList, Campaign
 from modules.notification.campaign_service import CampaignService
 from modules.notification.campaign_types import FINAL_STATES

@@ -13,11 +13,11 @@ from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
+from local_stack.local_stack_service import LocalStack
 from modules.account.account_service import AccountService
 from modules.application.errors import ServiceError
 from modules.application.mongo_database import MongoDatabase
 from modules.application.worker import RunState
-from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.audience_types import AccountList, Audience, Campaign
 from modules.notification.campaign_service import CampaignService
 from modules.notification.campaign_types import (

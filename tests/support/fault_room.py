@@ -17,12 +17,12 @@ from bson import ObjectId
 from pymongo import MongoClient
 
 from bootstrap import Application, Role, bootstrap
+from local_stack.local_stack_service import LocalStack
 from modules.application.application_service import ApplicationService
 from modules.application.worker import Lane
 from modules.config.config_service import ConfigService
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import Device, Platform, TargetKind
-from modules.local_stack.local_stack_service import LocalStack
 from modules.logger.logger_service import LoggerService
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import OutcomePolicy, SendPushParams

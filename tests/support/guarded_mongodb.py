@@ -13,11 +13,11 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
-from modules.local_stack.internals.free_ports import LOOPBACK, PortChooser
-from modules.local_stack.internals.mongodb_server import find_mongod
-from modules.local_stack.internals.process_spawner import SpawnRequest, spawn
-from modules.local_stack.internals.server_environment import server_environment
-from modules.local_stack.types import StackPorts
+from local_stack.internals.free_ports import LOOPBACK, PortChooser
+from local_stack.internals.mongodb_server import find_mongod
+from local_stack.internals.process_spawner import SpawnRequest, spawn
+from local_stack.internals.server_environment import server_environment
+from local_stack.types import StackPorts
 from tests.support.servers import eventually
 
 REPLICA_SET = "rs0"

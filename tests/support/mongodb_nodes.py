@@ -10,8 +10,8 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.errors import AutoReconnect, PyMongoError
 
-from modules.local_stack.local_stack_service import LocalStack
-from modules.local_stack.types import ServerHandle
+from local_stack.local_stack_service import LocalStack
+from local_stack.types import ServerHandle
 from tests.support.servers import eventually
 
 ANSWER_TIMEOUT_MS = 2_000

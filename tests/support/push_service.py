@@ -13,6 +13,7 @@ from uuid import uuid4
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
+from local_stack.local_stack_service import LocalStack
 from modules.application.errors import ServiceError
 from modules.application.event_loop_thread import EventLoopThread
 from modules.application.mongo_database import MongoDatabase
@@ -20,7 +21,6 @@ from modules.config.config_service import ConfigService
 from modules.config.types import Settings
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import Device, Platform, TargetKind
-from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import DeliveryReport, Priority, PushNotification, SendPushParams
 from modules.preference.preference_service import PreferenceService

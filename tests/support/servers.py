@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from modules.local_stack.local_stack_service import LocalStack, LocalStackService
-from modules.local_stack.types import LocalStackParams
+from local_stack.local_stack_service import LocalStack, LocalStackService
+from local_stack.types import LocalStackParams
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ROOT / ".local"

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from modules.local_stack.internals.process_spawner import SpawnRequest, spawn
+from local_stack.internals.process_spawner import SpawnRequest, spawn
 from tests.support.servers import ROOT
 
 EXIT_TIMEOUT_SECONDS = 40.0

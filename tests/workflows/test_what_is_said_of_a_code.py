@@ -12,6 +12,7 @@ from pymongo import MongoClient
 from temporalio.client import Client
 
 from bootstrap import Application, Role, bootstrap
+from local_stack.local_stack_service import LocalStack
 from modules.application.errors import ServiceError
 from modules.authentication.authentication_service import AuthenticationService
 from modules.authentication.errors import (
@@ -21,7 +22,6 @@ from modules.authentication.errors import (
 )
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import Platform, TargetKind
-from modules.local_stack.local_stack_service import LocalStack
 from tests.support.push_rows import Document
 from tests.support.push_service import settings_for
 from tests.support.workflow_runs import delete_schedules, readable

@@ -12,10 +12,10 @@ from pymongo.collection import Collection
 from temporalio.client import Client, ScheduleActionExecutionStartWorkflow, WorkflowHistory
 
 from bootstrap import Application, Role, bootstrap
+from local_stack.local_stack_service import LocalStack
 from modules.application.application_service import ApplicationService
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import Platform, TargetKind
-from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import AndroidOptions, Priority, SendPushParams, Status
 from modules.notification.workers.push_notifications_worker import PushNotificationsWorker

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from modules.local_stack.local_stack_service import LocalStack
+from local_stack.local_stack_service import LocalStack
 from tests.support.fault_room import FaultRoom
 
 

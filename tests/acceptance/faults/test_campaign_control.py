@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from modules.local_stack.local_stack_service import LocalStack
+from local_stack.local_stack_service import LocalStack
 from modules.notification.audience_types import CampaignState
 from modules.notification.campaign_service import CampaignService
 from modules.notification.internals.campaign_delivery import CHUNK_ROWS

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.kill_campaign import SETTINGS, KillCampaign
-from modules.local_stack.local_stack_service import LocalStack
+from local_stack.local_stack_service import LocalStack
 from modules.notification.internals.campaign_delivery import CHUNK_ROWS
 from tests.support.campaign_room import CampaignRoom
 

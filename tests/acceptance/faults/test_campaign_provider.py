@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from bootstrap import Role
-from modules.local_stack.local_stack_service import LocalStack
+from local_stack.local_stack_service import LocalStack
 from modules.notification.audience_types import CampaignState
 from modules.notification.internals.campaign_delivery import CHUNK_ROWS
 from modules.notification.types import OutcomePolicy

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from local_stack.local_stack_service import LocalStack
 from modules.application.worker import Lane
-from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.audience_types import CampaignState
 from modules.notification.campaign_types import PAGE_ACCOUNTS
 from modules.notification.workers.campaign_steps import SLICE_ACTIVITY

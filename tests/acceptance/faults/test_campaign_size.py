@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from bootstrap import Role
-from modules.local_stack.local_stack_service import LocalStack
+from local_stack.local_stack_service import LocalStack
 from modules.notification.audience_types import CampaignState
 from modules.notification.campaign_service import CampaignService
 from modules.notification.internals import campaign_audience

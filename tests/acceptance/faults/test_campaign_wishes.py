@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 import pytest
 from bson import ObjectId
 
+from local_stack.local_stack_service import LocalStack
 from modules.application.errors import ServiceError
 from modules.application.internals import worker_runtime
-from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.audience_types import CampaignState
 from modules.notification.campaign_service import CampaignService
 from modules.notification.errors import CampaignCommandDeferredError

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from modules.local_stack.local_stack_service import LocalStack
+from local_stack.local_stack_service import LocalStack
 from modules.notification.audience_types import CampaignState
 from modules.notification.errors import NotificationUnconfirmedError
 from tests.support.campaign_room import CampaignRoom

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from local_stack.local_stack_service import LocalStack
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import Platform, TargetKind
-from modules.local_stack.local_stack_service import LocalStack
 from tests.support.fault_room import FaultRoom
 
 

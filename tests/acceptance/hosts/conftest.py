@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from modules.local_stack.local_stack_service import LocalStack
+from local_stack.local_stack_service import LocalStack
 from tests.support.hosts.room import HostRoom
 from tests.support.servers import eventually
 from tests.support.service_process import ServiceProcess

@@ -16,9 +16,9 @@ from pymongo import MongoClient
 
 import bootstrap as composition
 from bootstrap import Application, Role, bootstrap
+from local_stack.local_stack_service import LocalStack
 from modules.application.errors import ApplicationClosedError, NotBootstrappedError, UnavailableError
 from modules.config.types import Settings
-from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.audience_types import AccountList
 from modules.notification.errors import (
     CampaignDeferredError,

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from temporalio.client import Client
 
 from bootstrap import Application, Role, bootstrap, bootstrap_async
+from local_stack.local_stack_service import LocalStack
 from modules.application.application_service import ApplicationService
 from modules.application.errors import (
     ApplicationClosedError,
@@ -27,7 +28,6 @@ from modules.application.errors import (
 from modules.config.types import Settings
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import Platform, TargetKind
-from modules.local_stack.local_stack_service import LocalStack
 from modules.logger.logger_service import LOGGER_NAME, get_logger
 from modules.notification.errors import ImmediateSendDeferredError
 from modules.notification.notification_service import NotificationService

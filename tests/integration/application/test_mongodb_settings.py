@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from local_stack.local_stack_service import LocalStack
 from modules.application.errors import ConfigurationError, HostUnknownError, ServiceError, UnavailableError
 from modules.application.mongo_database import MongoDatabase
 from modules.config.config_service import ConfigService
-from modules.local_stack.local_stack_service import LocalStack
 from tests.support.fcm_files import TlsFiles, write_tls_files
 from tests.support.guarded_mongodb import ADMINISTRATOR, PASSWORD, GuardedMongodb, guarded_mongodb
 from tests.support.tls_front import TlsFront

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from local_stack.local_stack_service import LocalStack
 from modules.application.errors import ConfigurationError, HostUnknownError, ServiceError, UnavailableError
 from modules.application.internals.temporal_gateway import TemporalGateway
 from modules.application.internals.worker_runtime import WorkerRuntime
 from modules.config.config_service import ConfigService
 from modules.config.types import TemporalSettings
-from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.workers.push_notifications_worker import PushNotificationsWorker
 from tests.support.fcm_files import TlsFiles, write_tls_files
 from tests.support.grpc_refusal import refusing_frontend

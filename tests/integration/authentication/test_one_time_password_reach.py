@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
+from local_stack.local_stack_service import LocalStack
 from modules.account.account_service import AccountService
 from modules.application.errors import ConfigurationError
 from modules.application.mongo_database import MongoDatabase
@@ -23,7 +24,6 @@ from modules.authentication.types import OneTimePasswordText
 from modules.config.types import OneTimePasswordSettings
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import Platform
-from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import Status
 from tests.support.push_rows import Document

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from bson import json_util
 
+from local_stack.local_stack_service import LocalStack
 from modules.application.mongo_database import MongoDatabase
 from modules.authentication.authentication_service import AuthenticationService
 from modules.erasure.erasure_service import ErasureService
 from modules.erasure.types import ErasureReport
-from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.notification_service import NotificationService
 from tests.support.campaigns import CampaignRoom, campaign_room
 from tests.support.push_rows import Document

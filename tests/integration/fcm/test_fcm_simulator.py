@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from local_stack.types import LocalStackParams, SimulatorAddress
 from modules.application.errors import InvalidInputError
 from modules.config.types import FcmSettings
 from modules.device_token.types import TargetKind
-from modules.local_stack.types import LocalStackParams, SimulatorAddress
 from modules.notification.errors import ProviderRefusedError, ProviderUnavailableError
 from modules.notification.internals.fcm_params import FCMParams
 from modules.notification.internals.fcm_service import FCMService

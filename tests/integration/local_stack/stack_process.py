@@ -7,9 +7,9 @@ import sys
 import threading
 from pathlib import Path
 
+from local_stack.local_stack_service import LocalStackService
+from local_stack.types import LocalStackParams
 from modules.application.errors import ServiceError
-from modules.local_stack.local_stack_service import LocalStackService
-from modules.local_stack.types import LocalStackParams
 
 
 def main() -> None:

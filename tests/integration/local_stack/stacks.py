@@ -12,8 +12,8 @@ from typing import Any
 
 from pymongo import MongoClient
 
-from modules.local_stack.local_stack_service import LocalStack
-from modules.local_stack.types import LocalStackParams, StackPorts
+from local_stack.local_stack_service import LocalStack
+from local_stack.types import LocalStackParams, StackPorts
 from tests.support.servers import ROOT
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from modules.local_stack.errors import ServerUnreachableError
-from modules.local_stack.local_stack_service import LocalStackService
-from modules.local_stack.types import LocalStackParams
+from local_stack.errors import ServerUnreachableError
+from local_stack.local_stack_service import LocalStackService
+from local_stack.types import LocalStackParams
 from tests.integration.local_stack.stacks import client_of, only_mongodb, port_of
 
 

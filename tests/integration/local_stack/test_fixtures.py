@@ -11,8 +11,8 @@ import pytest
 from pymongo import MongoClient
 from temporalio.client import Client
 
-from modules.local_stack.local_stack_service import LocalStack
-from modules.local_stack.types import SimulatorAddress
+from local_stack.local_stack_service import LocalStack
+from local_stack.types import SimulatorAddress
 
 _names: list[str] = []
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pymongo import MongoClient
 
-from modules.local_stack.internals.process_identity import processes_of_run
-from modules.local_stack.local_stack_service import LocalStackService
+from local_stack.internals.process_identity import processes_of_run
+from local_stack.local_stack_service import LocalStackService
 from tests.integration.local_stack.stacks import (
     StackProcesses,
     client_of,

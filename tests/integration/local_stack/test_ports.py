@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from modules.local_stack.errors import PortTakenError
-from modules.local_stack.internals.free_ports import LOOPBACK, PortChooser, is_free
-from modules.local_stack.internals.mongodb_server import define_mongodb, find_mongod
-from modules.local_stack.internals.server_launcher import LaunchPlan, ServerLauncher
-from modules.local_stack.internals.server_process import ServerDefinition
-from modules.local_stack.internals.stack_folder import StackFolder
-from modules.local_stack.local_stack_service import LocalStackService
-from modules.local_stack.types import LocalStackParams, StackPorts, no_progress
+from local_stack.errors import PortTakenError
+from local_stack.internals.free_ports import LOOPBACK, PortChooser, is_free
+from local_stack.internals.mongodb_server import define_mongodb, find_mongod
+from local_stack.internals.server_launcher import LaunchPlan, ServerLauncher
+from local_stack.internals.server_process import ServerDefinition
+from local_stack.internals.stack_folder import StackFolder
+from local_stack.local_stack_service import LocalStackService
+from local_stack.types import LocalStackParams, StackPorts, no_progress
 from tests.integration.local_stack.stacks import client_of, only_mongodb, port_of, processes_in
 
 

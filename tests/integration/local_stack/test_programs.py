@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from modules.local_stack.errors import StackFolderError, ToolMissingError
-from modules.local_stack.internals import temporal_binary
-from modules.local_stack.internals.cache_folder import CACHE_VARIABLE, cache_path
-from modules.local_stack.internals.mongodb_server import find_mongod
-from modules.local_stack.internals.temporal_binary import CLI_VERSION, go_environment, obtain_temporal
-from modules.local_stack.types import no_progress
+from local_stack.errors import StackFolderError, ToolMissingError
+from local_stack.internals import temporal_binary
+from local_stack.internals.cache_folder import CACHE_VARIABLE, cache_path
+from local_stack.internals.mongodb_server import find_mongod
+from local_stack.internals.temporal_binary import CLI_VERSION, go_environment, obtain_temporal
+from local_stack.types import no_progress
 from tests.integration.local_stack.stacks import StackProcesses
 from tests.support.servers import ROOT
 
@@ -134,7 +134,7 @@ def test_what_the_sdk_downloads_is_cached(machine: Machine, monkeypatch: pytest.
     downloaded = TEMPORAL.format(cli=CLI_VERSION, server="1.29.1")
 
     def run_tool(command: list[str], *, folder: Path, **_: object) -> None:
-        assert command[1:4] == ["-m", "modules.local_stack.internals.temporal_download", f"v{CLI_VERSION}"]
+        assert command[1:4] == ["-m", "local_stack.internals.temporal_download", f"v{CLI_VERSION}"]
         write_program(Path(command[4]) / f"temporal-v{CLI_VERSION}", downloaded)
 
     monkeypatch.setattr(temporal_binary, "run_tool", run_tool)
@@ -146,7 +146,7 @@ def test_the_sdk_leaves_its_program_in_the_folder_it_is_given(tmp_path: Path) ->
     # The SDK takes a program that lies there under this name for downloaded.
     program = tmp_path / f"temporal-v{CLI_VERSION}"
     program.symlink_to(obtain_temporal(no_progress).path)
-    command = [sys.executable, "-m", "modules.local_stack.internals.temporal_download", f"v{CLI_VERSION}"]
+    command = [sys.executable, "-m", "local_stack.internals.temporal_download", f"v{CLI_VERSION}"]
     result = subprocess.run(
         [*command, str(tmp_path)], capture_output=True, text=True, cwd=ROOT, check=False, timeout=60
     )

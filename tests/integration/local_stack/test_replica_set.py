@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modules.local_stack.local_stack_service import LocalStackService
-from modules.local_stack.types import LocalStackParams
+from local_stack.local_stack_service import LocalStackService
+from local_stack.types import LocalStackParams
 from tests.integration.local_stack.stacks import client_of
 from tests.support.mongodb_nodes import MongodbNodes
 

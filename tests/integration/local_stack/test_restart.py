@@ -10,8 +10,8 @@ from pathlib import Path
 from pymongo import MongoClient
 from temporalio.client import Client, WorkflowExecutionStatus
 
-from modules.local_stack.local_stack_service import LocalStackService
-from modules.local_stack.types import LocalStackParams
+from local_stack.local_stack_service import LocalStackService
+from local_stack.types import LocalStackParams
 from tests.integration.local_stack.stacks import client_of, only_mongodb, only_temporal
 from tests.support.servers import eventually, is_alive
 

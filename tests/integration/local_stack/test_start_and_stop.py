@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from local_stack.errors import ServerStartError, StackFolderError
+from local_stack.internals.free_ports import is_free
+from local_stack.local_stack_service import LocalStack, LocalStackService
+from local_stack.types import LocalStackParams
 from modules.application.errors import ServiceError
-from modules.local_stack.errors import ServerStartError, StackFolderError
-from modules.local_stack.internals.free_ports import is_free
-from modules.local_stack.local_stack_service import LocalStack, LocalStackService
-from modules.local_stack.types import LocalStackParams
 from tests.integration.local_stack.stacks import (
     client_of,
     only_mongodb,

@@ -9,9 +9,9 @@ from pydantic import SecretStr
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
+from local_stack.local_stack_service import LocalStack
 from modules.application.mongo_database import MongoDatabase
 from modules.config.types import MongoSettings
-from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.internals.push_notification_reader import PushNotificationReader
 from modules.notification.internals.push_notification_writer import PushNotificationWriter
 from modules.notification.internals.store.push_notification_repository import PushNotificationRepository

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
+from local_stack.local_stack_service import LocalStack
 from modules.application.errors import InvalidInputError, NotBootstrappedError, UnavailableError
 from modules.device_token.types import Platform
-from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.audience_types import (
     AccountList,
     CampaignState,

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from local_stack.local_stack_service import LocalStack
 from modules.account.account_service import AccountService
 from modules.device_token.types import Platform
-from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.audience_types import AccountList, DeviceQuery, Rollout, Topic, TopicCondition
 from modules.notification.campaign_service import CampaignService
 from modules.notification.campaign_types import Collected, CollectParams

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
+from local_stack.local_stack_service import LocalStack
 from modules.application.errors import NotFoundError
-from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.audience_types import AccountList, Topic
 from modules.notification.campaign_service import CampaignService
 from modules.notification.campaign_types import SliceParams, SliceReport

@@ -10,6 +10,7 @@ import pytest
 from bson import ObjectId
 from pymongo.errors import OperationFailure
 
+from local_stack.local_stack_service import LocalStack
 from modules.account.account_service import AccountService
 from modules.application.errors import (
     ConflictError,
@@ -18,7 +19,6 @@ from modules.application.errors import (
     UnreadableRecordError,
 )
 from modules.device_token.types import Platform
-from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.audience_types import AccountList, CampaignState, DeviceQuery, Topic
 from modules.notification.campaign_service import CampaignService
 from modules.notification.errors import CampaignDryRunError, CampaignFinishedError, CampaignNotFoundError

@@ -9,9 +9,9 @@ import pytest
 from bson import ObjectId
 from pymongo.errors import OperationFailure
 
+from local_stack.local_stack_service import LocalStack
 from modules.application.errors import ConflictError, UnavailableError
 from modules.application.worker import RunState
-from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.audience_types import AccountList, Campaign, CampaignState, DeviceQuery, Topic
 from modules.notification.campaign_service import CampaignService
 from modules.notification.campaign_types import (

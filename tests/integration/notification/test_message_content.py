@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from pymongo.errors import WriteError
 
+from local_stack.local_stack_service import LocalStack
 from modules.application.errors import InvalidInputError
 from modules.device_token.types import Platform
-from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.audience_types import AccountList, Topic
 from modules.notification.campaign_service import CampaignService
 from modules.notification.campaign_types import SliceParams

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pymongo.collection import Collection
 
+from local_stack.local_stack_service import LocalStack
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import DeviceState
-from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.internals.delivery.send_guard import SendingStop
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import DeliveryReport, OutcomePolicy, Status

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from local_stack.local_stack_service import LocalStack
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import DeviceState
-from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import Outcome, OutcomePolicy, SendPushParams, Status

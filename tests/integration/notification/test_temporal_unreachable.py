@@ -9,11 +9,11 @@ import pytest
 from temporalio.client import Client
 
 from bootstrap import Application, Role, bootstrap
+from local_stack.local_stack_service import LocalStack
 from modules.application.application_service import ApplicationService
 from modules.application.errors import UnavailableError
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import Platform, TargetKind
-from modules.local_stack.local_stack_service import LocalStack
 from modules.notification.errors import ImmediateSendDeferredError
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import SendPushParams, Status

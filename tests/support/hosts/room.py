@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from pymongo import MongoClient
 
-from modules.local_stack.local_stack_service import LocalStack
+from local_stack.local_stack_service import LocalStack
 from simulator.client import SimulatorControl
 from tests.support.push_rows import Document
 from tests.support.servers import ROOT

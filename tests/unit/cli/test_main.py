@@ -17,7 +17,7 @@ from modules.cli.exit_codes import ExitCode
 
 SECRET = "a-token-that-must-not-be-shown"
 COMMANDS = {
-    *("bootstrap", "up", "worker", "device", "preference", "send", "show", "list", "scan", "cancel", "otp"),
+    *("bootstrap", "worker", "device", "preference", "send", "show", "list", "scan", "cancel", "otp"),
     *("doctor", "campaign"),
 }
 
@@ -134,7 +134,7 @@ def test_help_names_every_command() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        *(["bootstrap"], ["up"], ["worker"], ["send"], ["show"], ["list"], ["scan"], ["cancel"], ["doctor"]),
+        *(["bootstrap"], ["worker"], ["send"], ["show"], ["list"], ["scan"], ["cancel"], ["doctor"]),
         *(["device", "add"], ["device", "list"], ["device", "remove"], ["otp", "send"], ["otp", "verify"]),
         *(["preference", "set"], ["preference", "show"], []),
         *(["campaign", name] for name in ("send", "show", "list", "pause", "resume", "cancel", "rate")),

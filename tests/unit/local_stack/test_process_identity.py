@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from modules.local_stack.internals import process_identity
-from modules.local_stack.internals.process_identity import (
+from local_stack.internals import process_identity
+from local_stack.internals.process_identity import (
     RUN_ID_VARIABLE,
     end_process,
     from_ps,
     identify,
     processes_of_run,
 )
-from modules.local_stack.internals.stack_folder import StackFolder
+from local_stack.internals.stack_folder import StackFolder
 from tests.support.servers import eventually, is_alive
 
 SLEEP = "sleep"

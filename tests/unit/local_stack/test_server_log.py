@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modules.local_stack.internals.server_log import MAX_QUOTE_CHARACTERS, quote_reason, rotate
+from local_stack.internals.server_log import MAX_QUOTE_CHARACTERS, quote_reason, rotate
 
 MONGOD_LOG = """\
 {"t":{"$date":"2026-01-01"},"s":"I","c":"CONTROL","msg":"Build Info"}

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from modules.local_stack.internals.sourced_environment import (
+from local_stack.internals.sourced_environment import (
     SOURCED_VARIABLE,
     as_shell_script,
     forget_sourced,

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import pytest
 
-from modules.local_stack.errors import StackFolderError, StackInUseError
-from modules.local_stack.internals.stack_folder import StackFolder
+from local_stack.errors import StackFolderError, StackInUseError
+from local_stack.internals.stack_folder import StackFolder
 
 
 class DiskUsage(NamedTuple):

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modules.local_stack.errors import StackFolderError
-from modules.local_stack.types import Progress
+from local_stack.errors import StackFolderError
+from local_stack.types import Progress
 
 CACHE_VARIABLE = "NOTIFICATION_SERVICE_CACHE"
 WORK_PREFIX = "build-"

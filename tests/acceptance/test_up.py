@@ -1,4 +1,4 @@
-"""`notifications up`: everything starts, the environment file leads to it, and nothing is left behind."""
+"""`make up`: everything starts, the environment file leads to it, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def folder(request: pytest.FixtureRequest) -> Path:
 
 
 def start_up(folder: Path) -> Started:
-    return CommandLine({}).start("up", "--folder", str(folder), "--json")
+    return CommandLine({}, program="local_stack").start("--folder", str(folder), "--json")
 
 
 def read_environment(path: Path) -> dict[str, str]:
@@ -95,7 +95,7 @@ def test_a_server_that_ends_ends_all_of_it(folder: Path) -> None:
 def test_a_folder_in_use_is_refused(folder: Path) -> None:
     with start_up(folder) as started:
         assert json.loads(started.first_line())["ready"]
-        second = CommandLine({}).run("up", "--folder", str(folder), "--json")
+        second = CommandLine({}, program="local_stack").run("--folder", str(folder), "--json")
         assert (second.code, second.error["code"]) == (1, "local_stack_in_use")
         started.signal(signal.SIGTERM)
         assert started.ended().code == 0

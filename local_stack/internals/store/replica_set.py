@@ -9,7 +9,7 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError
 
-from modules.local_stack.errors import ServerUnreachableError
+from local_stack.errors import ServerUnreachableError
 
 REPLICA_SET = "rs0"
 ANSWER_TIMEOUT_MS = 3000

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from modules.local_stack.errors import PortTakenError
-from modules.local_stack.types import Progress, StackPorts
+from local_stack.errors import PortTakenError
+from local_stack.types import Progress, StackPorts
 
 LOOPBACK = "127.0.0.1"
 LOWEST_PORT = 10240

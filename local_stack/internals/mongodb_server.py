@@ -8,13 +8,13 @@ import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
-from modules.local_stack.errors import ToolMissingError
-from modules.local_stack.internals.free_ports import LOOPBACK
-from modules.local_stack.internals.process_identity import listens
-from modules.local_stack.internals.server_environment import server_environment
-from modules.local_stack.internals.server_process import ServerDefinition
-from modules.local_stack.internals.stack_folder import StackFolder
-from modules.local_stack.internals.store.replica_set import REPLICA_SET, is_member, is_primary
+from local_stack.errors import ToolMissingError
+from local_stack.internals.free_ports import LOOPBACK
+from local_stack.internals.process_identity import listens
+from local_stack.internals.server_environment import server_environment
+from local_stack.internals.server_process import ServerDefinition
+from local_stack.internals.stack_folder import StackFolder
+from local_stack.internals.store.replica_set import REPLICA_SET, is_member, is_primary
 
 OPLOG_MEGABYTES = 128
 STOP_TIMEOUT_SECONDS = 10.0

@@ -7,12 +7,12 @@ import json
 import socket
 from pathlib import Path
 
-from modules.local_stack.errors import ServerUnreachableError
-from modules.local_stack.internals.free_ports import LOOPBACK
-from modules.local_stack.internals.process_identity import listens
-from modules.local_stack.internals.server_environment import server_environment
-from modules.local_stack.internals.server_process import ServerDefinition
-from modules.local_stack.internals.stack_folder import StackFolder
+from local_stack.errors import ServerUnreachableError
+from local_stack.internals.free_ports import LOOPBACK
+from local_stack.internals.process_identity import listens
+from local_stack.internals.server_environment import server_environment
+from local_stack.internals.server_process import ServerDefinition
+from local_stack.internals.stack_folder import StackFolder
 
 STOP_TIMEOUT_SECONDS = 5.0
 ANSWER_TIMEOUT_SECONDS = 3.0

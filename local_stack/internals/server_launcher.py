@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from modules.local_stack.errors import ServerStartError
-from modules.local_stack.internals.free_ports import PortChooser, is_free
-from modules.local_stack.internals.server_process import ServerDefinition, ServerProcess
-from modules.local_stack.internals.stack_folder import StackFolder
-from modules.local_stack.types import Progress
+from local_stack.errors import ServerStartError
+from local_stack.internals.free_ports import PortChooser, is_free
+from local_stack.internals.server_process import ServerDefinition, ServerProcess
+from local_stack.internals.stack_folder import StackFolder
+from local_stack.types import Progress
 
 PORT_ATTEMPTS = 3
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from modules.local_stack.internals.process_identity import RUN_ID_VARIABLE
+from local_stack.internals.process_identity import RUN_ID_VARIABLE
 
 CLIENT_PREFIXES = ("MONGODB_", "TEMPORAL_", "FCM_")
 

@@ -1,4 +1,4 @@
-"""Finds or starts the servers that the demo, `notifications up`, the tests and the benchmarks run against."""
+"""Finds or starts the servers that the demo, `make up`, the tests and the benchmarks run against."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from modules.application.errors import ServiceError
-from modules.local_stack.errors import ServerStartError
-from modules.local_stack.internals.free_ports import LOOPBACK, PortChooser
-from modules.local_stack.internals.mongodb_server import find_mongod, mongodb_names, mongodb_uri
-from modules.local_stack.internals.server_launcher import ServerLauncher
-from modules.local_stack.internals.simulator_server import simulator_address
-from modules.local_stack.internals.sourced_environment import as_shell_script, forget_sourced
-from modules.local_stack.internals.stack_folder import StackFolder
-from modules.local_stack.internals.stack_plans import plan_servers
-from modules.local_stack.internals.store.replica_set import check_reachable, join_members
-from modules.local_stack.internals.temporal_binary import obtain_temporal
-from modules.local_stack.internals.temporal_server import check_temporal_reachable
-from modules.local_stack.internals.waiting import wait_until
-from modules.local_stack.types import (
+from local_stack.errors import ServerStartError
+from local_stack.internals.free_ports import LOOPBACK, PortChooser
+from local_stack.internals.mongodb_server import find_mongod, mongodb_names, mongodb_uri
+from local_stack.internals.server_launcher import ServerLauncher
+from local_stack.internals.simulator_server import simulator_address
+from local_stack.internals.sourced_environment import as_shell_script, forget_sourced
+from local_stack.internals.stack_folder import StackFolder
+from local_stack.internals.stack_plans import plan_servers
+from local_stack.internals.store.replica_set import check_reachable, join_members
+from local_stack.internals.temporal_binary import obtain_temporal
+from local_stack.internals.temporal_server import check_temporal_reachable
+from local_stack.internals.waiting import wait_until
+from local_stack.types import (
     LocalStackParams,
     Progress,
     ServerHandle,
     SimulatorAddress,
     no_progress,
 )
+from modules.application.errors import ServiceError
 
 
 class LocalStack:

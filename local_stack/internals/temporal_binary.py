@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import modules
-from modules.local_stack.errors import StackFolderError, ToolMissingError
-from modules.local_stack.internals.cache_folder import cache_path, exclusive_work_folder
-from modules.local_stack.internals.tool_runner import run_tool
-from modules.local_stack.types import Progress
+from local_stack.errors import StackFolderError, ToolMissingError
+from local_stack.internals.cache_folder import cache_path, exclusive_work_folder
+from local_stack.internals.tool_runner import run_tool
+from local_stack.types import Progress
 
 CLI_VERSION = "1.5.1"
 # The first server these settings were measured on; older ones on PATH are passed over.
@@ -94,7 +94,7 @@ def _download(folder: Path, on_progress: Progress) -> TemporalBinary | str:
         size = sum(path.stat().st_size for path in target.glob("*"))
         on_progress(f"downloading Temporal: {size // 2**20} MB after {elapsed:.0f} s")
 
-    module = "modules.local_stack.internals.temporal_download"
+    module = "local_stack.internals.temporal_download"
     environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(Path(modules.__path__[0]).parent)}
     failure = run_tool(
         [sys.executable, "-m", module, f"v{CLI_VERSION}", str(target)],

@@ -15,15 +15,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from modules.local_stack.errors import StackFolderError, StackInUseError
-from modules.local_stack.internals.process_identity import (
+from local_stack.errors import StackFolderError, StackInUseError
+from local_stack.internals.process_identity import (
     ProcessIdentity,
     end_process,
     identify,
     processes_of_run,
 )
-from modules.local_stack.internals.server_log import rotate
-from modules.local_stack.internals.waiting import wait_until
+from local_stack.internals.server_log import rotate
+from local_stack.internals.waiting import wait_until
 
 # A fresh mongod allocates 300 MB of journal before it answers.
 MINIMUM_FREE_MEGABYTES = 600

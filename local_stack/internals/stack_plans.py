@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from modules.local_stack.internals.mongodb_server import define_mongodb, find_mongod, mongodb_names
-from modules.local_stack.internals.server_launcher import LaunchPlan
-from modules.local_stack.internals.simulator_server import define_simulator
-from modules.local_stack.internals.stack_folder import StackFolder
-from modules.local_stack.internals.temporal_binary import obtain_temporal
-from modules.local_stack.internals.temporal_server import define_temporal
-from modules.local_stack.types import LocalStackParams, SimulatorEngine
+from local_stack.internals.mongodb_server import define_mongodb, find_mongod, mongodb_names
+from local_stack.internals.server_launcher import LaunchPlan
+from local_stack.internals.simulator_server import define_simulator
+from local_stack.internals.stack_folder import StackFolder
+from local_stack.internals.temporal_binary import obtain_temporal
+from local_stack.internals.temporal_server import define_temporal
+from local_stack.types import LocalStackParams, SimulatorEngine
 
 
 def plan_servers(

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import modules
-from modules.local_stack.errors import ServerStartError
-from modules.local_stack.internals.server_environment import server_environment
-from modules.local_stack.internals.server_process import ServerDefinition
-from modules.local_stack.internals.stack_folder import StackFolder
-from modules.local_stack.types import SimulatorAddress, SimulatorEngine
+from local_stack.errors import ServerStartError
+from local_stack.internals.server_environment import server_environment
+from local_stack.internals.server_process import ServerDefinition
+from local_stack.internals.stack_folder import StackFolder
+from local_stack.types import SimulatorAddress, SimulatorEngine
 
 STOP_TIMEOUT_SECONDS = 5.0
 OUTPUT_NAME = "ready.json"

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from modules.local_stack.internals.process_spawner import SpawnRequest, spawn
-from modules.local_stack.internals.server_log import quote_reason
+from local_stack.internals.process_spawner import SpawnRequest, spawn
+from local_stack.internals.server_log import quote_reason
 
 TELL_EVERY_SECONDS = 5.0
 

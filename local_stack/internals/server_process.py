@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
+from local_stack.errors import ServerStartError, StackFolderError
+from local_stack.internals.process_identity import ProcessIdentity, identify
+from local_stack.internals.process_spawner import SpawnRequest, spawn
+from local_stack.internals.server_log import quote_reason
+from local_stack.internals.waiting import wait_until
 from modules.application.errors import ServiceError
-from modules.local_stack.errors import ServerStartError, StackFolderError
-from modules.local_stack.internals.process_identity import ProcessIdentity, identify
-from modules.local_stack.internals.process_spawner import SpawnRequest, spawn
-from modules.local_stack.internals.server_log import quote_reason
-from modules.local_stack.internals.waiting import wait_until
 
 KILL_TIMEOUT_SECONDS = 10.0
 IDENTITY_TIMEOUT_SECONDS = 5.0

@@ -1,4 +1,4 @@
-"""`notifications up`: local servers and a worker in the foreground, data kept."""
+"""`make up`: local servers and a worker in the foreground, data kept."""
 
 # ruff: noqa: PLC0415 - what is slow to import waits until a command needs it
 
@@ -21,7 +21,7 @@ from modules.cli.stop_signals import StopRequested, StopSignals
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from modules.local_stack.local_stack_service import LocalStack
+    from local_stack.local_stack_service import LocalStack
 
 ENVIRONMENT_FILE = "environment"
 CREDENTIALS_VARIABLE = "FCM_CREDENTIALS_PATH"
@@ -38,9 +38,9 @@ def up(
     Servers that MONGODB_URI and TEMPORAL_ADDRESS name are used as they are; there is no simulator when
     FCM_CREDENTIALS_PATH is set.
     """
+    from local_stack.local_stack_service import LocalStackService
+    from local_stack.types import STABLE_PORTS, LocalStackParams
     from modules.config.config_service import ConfigService
-    from modules.local_stack.local_stack_service import LocalStackService
-    from modules.local_stack.types import STABLE_PORTS, LocalStackParams
 
     if forgotten := LocalStackService.forget_sourced(os.environ):
         note(f"left aside, as an earlier start of this command set them: {', '.join(forgotten)}")
