@@ -138,7 +138,7 @@ class CampaignService(ServiceFacade[CampaignCore]):
         the last one have 1,000 accounts. Raises CampaignFinishedError and CampaignDryRunError.
         """
         return await cls._on_core(
-            lambda core: core.stages.collect(params.campaign_id, first_page=params.first_page)
+            lambda core: core.run_steps.collect(params.campaign_id, first_page=params.first_page)
         )
 
     @classmethod
@@ -157,7 +157,7 @@ class CampaignService(ServiceFacade[CampaignCore]):
         """
         state = CampaignState(params.state)
         await cls._on_core(
-            lambda core: core.stages.record_state(params.campaign_id, state, reason=params.reason)
+            lambda core: core.run_steps.record_state(params.campaign_id, state, reason=params.reason)
         )
 
     @classmethod
@@ -166,17 +166,17 @@ class CampaignService(ServiceFacade[CampaignCore]):
 
         Accounts without a row count as cancelled. Call it when no slice is under way any more.
         """
-        return await cls._on_core(lambda core: core.stages.cancel_rest(params.campaign_id))
+        return await cls._on_core(lambda core: core.run_steps.cancel_rest(params.campaign_id))
 
     @classmethod
     async def look_async(cls, *, params: CampaignParams) -> RecordedWill:
         """What the record says is to become of a campaign: its state, a wish, its rate."""
-        return await cls._on_core(lambda core: core.stages.look(params.campaign_id))
+        return await cls._on_core(lambda core: core.run_steps.look(params.campaign_id))
 
     @classmethod
     async def count_failed_run_async(cls, *, params: FailedRunParams) -> RecordedWill:
         """Count a run that cannot go on, once; what the record says then: `failed` when it ends for that."""
-        return await cls._on_core(lambda core: core.stages.count_failed_run(params))
+        return await cls._on_core(lambda core: core.run_steps.count_failed_run(params))
 
     @classmethod
     async def counts_async(cls, *, campaign_id: str) -> dict[str, int]:
@@ -186,7 +186,7 @@ class CampaignService(ServiceFacade[CampaignCore]):
     @classmethod
     async def plan_async(cls, *, params: CampaignParams) -> None:
         """Walk the audience of a dry run and end it with its plan; raises ConflictError for any other."""
-        await cls._on_core(lambda core: core.stages.plan(params.campaign_id))
+        await cls._on_core(lambda core: core.run_steps.plan(params.campaign_id))
 
     @classmethod
     async def unfinished_async(cls, *, limit: int = UNFINISHED_LIMIT) -> list[str]:

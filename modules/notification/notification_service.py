@@ -95,7 +95,7 @@ class NotificationService(ServiceFacade[NotificationCore]):
         NotificationUnconfirmedError with the id of a row that may be stored, and may go out.
         """
         return await cls._on_core(
-            lambda core: core.sender.send(
+            lambda core: core.acceptance.send(
                 account_id=account_id,
                 params=params,
                 immediate=immediate,
@@ -144,7 +144,7 @@ class NotificationService(ServiceFacade[NotificationCore]):
     @classmethod
     async def get_push_notification_async(cls, *, notification_id: str) -> PushNotification:
         """One notification with its devices and timeline; raises PushNotificationNotFoundError."""
-        return await cls._on_core(lambda core: core.sender.get(notification_id))
+        return await cls._on_core(lambda core: core.queries.get(notification_id))
 
     @classmethod
     async def list_push_notifications_async(
@@ -152,7 +152,7 @@ class NotificationService(ServiceFacade[NotificationCore]):
     ) -> list[PushNotification]:
         """The account's notifications, newest first, at most `limit` (1 to 500), created before `before`."""
         return await cls._on_core(
-            lambda core: core.sender.newest(account_id=account_id, limit=limit, before=before)
+            lambda core: core.queries.newest(account_id=account_id, limit=limit, before=before)
         )
 
     @classmethod
@@ -162,7 +162,7 @@ class NotificationService(ServiceFacade[NotificationCore]):
         One that is cancelled already is returned as it is. Raises PushNotificationNotFoundError, or
         PushNotificationNotCancellableError when it is being sent or is finished.
         """
-        return await cls._on_core(lambda core: core.sender.cancel(notification_id))
+        return await cls._on_core(lambda core: core.commands.cancel(notification_id))
 
     @classmethod
     async def get_timeline_async(cls, *, notification_id: str) -> tuple[TimelineEntry, ...]:
@@ -242,7 +242,9 @@ class NotificationService(ServiceFacade[NotificationCore]):
         delivered before.
         """
         return await cls._on_core(
-            lambda core: core.sender.record_delivered(notification_id=notification_id, message_id=message_id)
+            lambda core: core.commands.record_delivered(
+                notification_id=notification_id, message_id=message_id
+            )
         )
 
     @classmethod

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _FOLDER = ROOT / "modules/notification/workers"
 WORKERS = sorted(_FOLDER.glob("*_worker.py"))
 # What a worker's file leaves to others runs in the sandbox as well.
-PARTS = [_FOLDER / f"campaign_{part}.py" for part in ("course", "slices", "steps")]
+PARTS = [_FOLDER / f"campaign_{part}.py" for part in ("progress", "slices", "steps")]
 FORBIDDEN = {"asyncio", "time", "random", "uuid", "os", "threading", "socket", "structlog", "secrets"}
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "perf_counter"}
 CONTENT_FIELDS = {"title", "body", "data", "token", "address", "payload", "image_url", "click_action"}

@@ -16,7 +16,7 @@ from temporalio.worker import Replayer
 
 from modules.notification.campaign_types import CampaignRunParams, RecordStateParams
 from modules.notification.types import DeliveryReport
-from modules.notification.workers import campaign_course
+from modules.notification.workers import campaign_progress
 from modules.notification.workers.campaign_steps import RECORD_ACTIVITY
 from modules.notification.workers.campaign_worker import CampaignWorker
 from modules.notification.workers.params import (
@@ -269,7 +269,7 @@ async def test_a_campaigns_history_refuses_another_course(
     monkeypatch: pytest.MonkeyPatch, name: str, constant: str, other: float
 ) -> None:
     """The pure part passes through the sandbox, so a mutant of it is a changed constant."""
-    monkeypatch.setattr(campaign_course, constant, other)
+    monkeypatch.setattr(campaign_progress, constant, other)
     with pytest.raises(workflow.NondeterminismError):
         await replayer(CampaignWorker).replay_workflow(
             load(HISTORIES[0].parent / f"campaign_worker.{name}.json")

@@ -14,7 +14,7 @@ from modules.notification.internals.campaign_delivery import CampaignDelivery, D
 from modules.notification.internals.campaign_failures import CampaignFailures
 from modules.notification.internals.campaign_planner import CampaignPlanner, ValidatePush
 from modules.notification.internals.campaign_reader import CampaignReader
-from modules.notification.internals.campaign_stages import CampaignStages
+from modules.notification.internals.campaign_run_steps import CampaignRunSteps
 from modules.notification.internals.store.campaign_page_repository import CampaignPageRepository
 from modules.notification.internals.store.campaign_repository import CampaignRepository
 from modules.notification.internals.store.campaign_row_repository import CampaignRowRepository
@@ -29,7 +29,7 @@ class CampaignCore:
     acceptance: CampaignAcceptance
     book: CampaignReader
     control: CampaignControl
-    stages: CampaignStages
+    run_steps: CampaignRunSteps
     delivery: CampaignDelivery
 
     async def ensure(self) -> None:
@@ -63,7 +63,7 @@ def assemble_campaigns(
     )
     book = CampaignReader(campaigns=campaigns, pages=pages)
     failures = CampaignFailures(campaigns)
-    stages = CampaignStages(
+    run_steps = CampaignRunSteps(
         campaigns=campaigns,
         pages=pages,
         rows=rows,
@@ -90,6 +90,6 @@ def assemble_campaigns(
         control=CampaignControl(
             campaigns=campaigns, book=book, acceptance=acceptance, failures=failures, runs=runs
         ),
-        stages=stages,
+        run_steps=run_steps,
         delivery=delivery,
     )

@@ -27,6 +27,8 @@ from modules.notification.internals.guards.rate_governor import RateGovernor
 from modules.notification.internals.guards.send_permits import SendPermits
 from modules.notification.internals.intake.account_erasure import AccountErasure
 from modules.notification.internals.intake.request_acceptance import RequestAcceptance, RunWorker
+from modules.notification.internals.intake.row_commands import RowCommands
+from modules.notification.internals.intake.row_queries import RowQueries
 from modules.notification.internals.push_notification_reader import PushNotificationReader
 from modules.notification.internals.push_notification_writer import PushNotificationWriter
 from modules.notification.internals.store.push_notification_repository import PushNotificationRepository
@@ -44,7 +46,9 @@ class NotificationCore:
 
     repository: PushNotificationRepository
     rates: RateQuotaRepository
-    sender: RequestAcceptance
+    acceptance: RequestAcceptance
+    commands: RowCommands
+    queries: RowQueries
     delivery: RowDelivery
     group: DeliveryGroup
     due_delivery: DueDelivery
@@ -117,14 +121,15 @@ def assemble(settings: Settings, database: MongoDatabase, run_worker: RunWorker)
     return NotificationCore(
         repository=repository,
         rates=rates,
-        sender=RequestAcceptance(
+        acceptance=RequestAcceptance(
             writer=writer,
-            reader=reader,
             clock=database.clock,
             waiters=waiters,
             run_worker=run_worker,
             link_base=settings.fcm.longest_link_base(),
         ),
+        commands=RowCommands(writer, reader),
+        queries=RowQueries(reader),
         delivery=delivery,
         group=DeliveryGroup(delivery.deliver),
         due_delivery=DueDelivery(reader, delivery),

@@ -9,7 +9,7 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from modules.notification.campaign_types import CampaignRunParams, CampaignSlice, SliceReport
-    from modules.notification.workers.campaign_course import begun, next_slice, pace_of
+    from modules.notification.workers.campaign_progress import begun, next_slice, pace_of
     from modules.notification.workers.campaign_steps import begin_slice
 
 
@@ -47,13 +47,15 @@ class SlicesUnderWay:
     def parts(self) -> list[CampaignSlice]:
         return [each.part for each in self._slices]
 
-    def begin_next(self, course: CampaignRunParams, now: float) -> CampaignRunParams:
-        """Begin all that is to be under way at `now`, in seconds of Unix time; the course then."""
-        share_per_second = pace_of(course.rate_per_second).share_per_second
-        while part := next_slice(course, self.parts, now):
-            course = begun(course, part)
-            self._slices.append(SliceUnderWay(part, begin_slice(course.campaign_id, part, share_per_second)))
-        return course
+    def begin_next(self, progress: CampaignRunParams, now: float) -> CampaignRunParams:
+        """Begin all that is to be under way at `now`, in seconds of Unix time; the progress then."""
+        share_per_second = pace_of(progress.rate_per_second).share_per_second
+        while part := next_slice(progress, self.parts, now):
+            progress = begun(progress, part)
+            self._slices.append(
+                SliceUnderWay(part, begin_slice(progress.campaign_id, part, share_per_second))
+            )
+        return progress
 
     def stop(self) -> None:
         """Tell all to end; they report how far they got."""

@@ -26,7 +26,7 @@ with workflow.unsafe.imports_passed_through():
         RecordedWill,
         RecordStateParams,
     )
-    from modules.notification.workers.campaign_course import (
+    from modules.notification.workers.campaign_progress import (
         advanced,
         cleared,
         halt_reason,
@@ -75,7 +75,7 @@ class CampaignWorker:
 
     @workflow.init
     def __init__(self, params: CampaignRunParams) -> None:
-        self._course = params
+        self._progress = params
         self._slices = SlicesUnderWay()
         self._state = CampaignState.RUNNING
         if params.dry_run:
@@ -102,7 +102,7 @@ class CampaignWorker:
         while self._recorded not in FINAL_STATES:
             await self._or_give_up(self._go_on)
         await workflow.wait_condition(workflow.all_handlers_finished)
-        return self._course.counts
+        return self._progress.counts
 
     @workflow.signal
     def look(self) -> None:
@@ -138,7 +138,7 @@ class CampaignWorker:
         if self._state is not CampaignState.CANCELLED:
             self._want(CampaignState.CANCELLED)
         await self._recorded_as_wanted()
-        return self._course.counts
+        return self._progress.counts
 
     @cancel.validator
     def _may_cancel(self) -> None:
@@ -148,7 +148,7 @@ class CampaignWorker:
     @workflow.update
     def set_rate(self, rate_per_second: float | None = None) -> None:
         """Deliver at another rate from now on, None for as fast as the provider allows."""
-        self._course = replace(self._course, rate_per_second=rate_per_second)
+        self._progress = replace(self._progress, rate_per_second=rate_per_second)
         self._rate_was_told = self._restart_slices = self._changed = True
         self._commands += 1
 
@@ -163,24 +163,24 @@ class CampaignWorker:
         return CampaignProgress(
             state=self._wanted.value,
             reason=self._reason,
-            accounts=self._course.accounts,
-            next_account=self._course.next_account,
-            counts=self._course.counts,
-            open_pages=len(self._course.open_pages),
+            accounts=self._progress.accounts,
+            next_account=self._progress.next_account,
+            counts=self._progress.counts,
+            open_pages=len(self._progress.open_pages),
             in_flight=len(self._slices),
-            step=self._course.step,
-            rate_per_second=self._course.rate_per_second,
+            step=self._progress.step,
+            rate_per_second=self._progress.rate_per_second,
         )
 
     @property
     def _wanted(self) -> CampaignState:
-        if self._state is CampaignState.RUNNING and self._course.accounts is None:
+        if self._state is CampaignState.RUNNING and self._progress.accounts is None:
             return CampaignState.COLLECTING
         return self._state
 
     @property
     def _campaign(self) -> CampaignParams:
-        return CampaignParams(campaign_id=self._course.campaign_id)
+        return CampaignParams(campaign_id=self._progress.campaign_id)
 
     def _refuse_ended(self) -> None:
         if self._state in FINAL_STATES:
@@ -193,7 +193,7 @@ class CampaignWorker:
 
     def _resume(self) -> None:
         if self._state in PAUSED_STATES:
-            self._course = cleared(self._course)
+            self._progress = cleared(self._progress)
         self._want(CampaignState.RUNNING)
 
     async def _recorded_as_wanted(self) -> None:
@@ -218,11 +218,11 @@ class CampaignWorker:
             await self._record()
         elif self._is_full:
             await self._continue_or_wait()
-        elif self._course.accounts is None:
+        elif self._progress.accounts is None:
             await self._collect()
         else:
             if self._state is CampaignState.RUNNING:
-                self._course = self._slices.begin_next(self._course, workflow.time())
+                self._progress = self._slices.begin_next(self._progress, workflow.time())
             await self._wait()
 
     @property
@@ -239,24 +239,27 @@ class CampaignWorker:
         for each in self._slices.take_ended():
             report = each.report()
             if report is None:
-                self._course = put_back(self._course, each.part)
+                self._progress = put_back(self._progress, each.part)
                 continue
-            self._course = reported(self._course, each.part, report, now)
+            self._progress = reported(self._progress, each.part, report, now)
             if report.stopped_by_record and self._state is CampaignState.RUNNING:
                 self._look_is_due = True
 
     def _judge(self) -> None:
-        if self._state not in (CampaignState.RUNNING, CampaignState.PAUSED) or self._course.accounts is None:
+        if (
+            self._state not in (CampaignState.RUNNING, CampaignState.PAUSED)
+            or self._progress.accounts is None
+        ):
             return
-        if is_complete(self._course, self._slices.parts):
-            self._course = advanced(self._course, self._slices.parts)
+        if is_complete(self._progress, self._slices.parts):
+            self._progress = advanced(self._progress, self._slices.parts)
             self._state = CampaignState.COMPLETED
             return
         if self._state is CampaignState.PAUSED:
             return
-        reason = halt_reason(self._course, self._slices.parts)
+        reason = halt_reason(self._progress, self._slices.parts)
         if reason is None:
-            self._course = advanced(self._course, self._slices.parts)
+            self._progress = advanced(self._progress, self._slices.parts)
         else:
             self._state, self._reason = CampaignState.HALTED, reason
 
@@ -264,7 +267,7 @@ class CampaignWorker:
         if self._recorded is self._wanted and workflow.time() < self._details_at + DETAILS_SECONDS:
             return
         self._details_at = workflow.time()
-        words = in_words(self._course, self._wanted.value, self._reason)
+        words = in_words(self._progress, self._wanted.value, self._reason)
         workflow.set_current_details(words)
 
     async def _or_give_up(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -277,7 +280,7 @@ class CampaignWorker:
             self._slices.stop()
             await workflow.wait_condition(self._slices.all_have_ended)
             self._slices.take_ended()
-            failed = failed_run(self._course.campaign_id, error)
+            failed = failed_run(self._progress.campaign_id, error)
             will: RecordedWill = await execute(FAILURE_ACTIVITY, failed, RecordedWill)
             self._obey(will)
             if CampaignState(will.wish or will.state) not in FINAL_STATES:
@@ -293,8 +296,8 @@ class CampaignWorker:
             self._look_is_due = True
 
     def _obey(self, will: RecordedWill) -> None:
-        if will.rate_per_second != self._course.rate_per_second:
-            self._course = replace(self._course, rate_per_second=will.rate_per_second)
+        if will.rate_per_second != self._progress.rate_per_second:
+            self._progress = replace(self._progress, rate_per_second=will.rate_per_second)
             self._restart_slices = True
         state = CampaignState(will.state)
         if will.wish is not None:
@@ -330,7 +333,7 @@ class CampaignWorker:
 
     async def _end(self, state: CampaignState, reason: str | None) -> str | None:
         """Take the rest out of delivery; returns the reason that is recorded."""
-        if self._course.dry_run:
+        if self._progress.dry_run:
             return reason
         if state is CampaignState.CANCELLED:
             # A worker that has lost Temporal still reads the record, and sends nothing more.
@@ -341,30 +344,30 @@ class CampaignWorker:
             if is_cancelled_exception(error):
                 raise
             return f"{reason or ''} What is left could not be counted: {code_of(error)}.".strip()
-        self._course = replace(self._course, counts=counts)
+        self._progress = replace(self._progress, counts=counts)
         return reason
 
     async def _store(self, state: CampaignState, reason: str | None) -> None:
-        campaign_id = self._course.campaign_id
+        campaign_id = self._progress.campaign_id
         record = RecordStateParams(campaign_id=campaign_id, state=state.value, reason=reason)
         await execute(RECORD_ACTIVITY, record, type(None))
 
     async def _collect(self) -> None:
-        before, commands = self._course, self._commands
+        before, commands = self._progress, self._commands
         collect = CollectParams(campaign_id=before.campaign_id, first_page=before.pages)
         collected: Collected = await execute(COLLECT_ACTIVITY, collect, Collected)
         if before.pages == 0:
             self._adopt(before, collected)
         if collected.wish is not None and commands == self._commands:
             self._grant(CampaignState(collected.wish), collected.wish_reason)
-        self._course = replace(self._course, pages=collected.pages)
+        self._progress = replace(self._progress, pages=collected.pages)
         if collected.complete:
-            self._course = replace(self._course, accounts=collected.accounts, rollout=collected.rollout)
+            self._progress = replace(self._progress, accounts=collected.accounts, rollout=collected.rollout)
 
     def _adopt(self, before: CampaignRunParams, collected: Collected) -> None:
         """Take over what the record says of rate and pause, unless an update has said otherwise meanwhile."""
         if before.rate_per_second is None and not self._rate_was_told:
-            self._course = replace(self._course, rate_per_second=collected.rate_per_second)
+            self._progress = replace(self._progress, rate_per_second=collected.rate_per_second)
         if collected.paused and self._told is None:
             self._state = CampaignState.HALTED if collected.pause_reason else CampaignState.PAUSED
             self._reason = collected.pause_reason
@@ -373,7 +376,7 @@ class CampaignWorker:
         """Return when there is something to do: a report, an update, or a page to visit again."""
         seconds = None
         if self._state is CampaignState.RUNNING:
-            seconds = seconds_to_visit(self._course, self._slices.parts, workflow.time())
+            seconds = seconds_to_visit(self._progress, self._slices.parts, workflow.time())
         with suppress(TimeoutError):
             await workflow.wait_condition(
                 lambda: self._changed or self._slices.any_has_ended(),
@@ -393,4 +396,4 @@ class CampaignWorker:
         if self._changed or self._slices or not workflow.all_handlers_finished():
             return
         paused = self._state in PAUSED_STATES
-        workflow.continue_as_new(replace(self._course, paused=paused, pause_reason=self._reason))
+        workflow.continue_as_new(replace(self._progress, paused=paused, pause_reason=self._reason))

@@ -14,7 +14,7 @@ from modules.notification.audience_types import CampaignState
 from modules.notification.campaign_service import CampaignService
 from modules.notification.internals import campaign_audience
 from modules.notification.internals.store import campaign_page_repository
-from modules.notification.workers import campaign_course
+from modules.notification.workers import campaign_progress
 from tests.support.campaign_room import CampaignRoom
 from tests.support.invariant import unknown_sends
 
@@ -46,7 +46,7 @@ def test_fault_13_a_campaign_of_more_events_than_a_run_may_have(
     room: CampaignRoom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It continues as new, each run is short, and the counts of all of them are the campaign's."""
-    for module in (campaign_audience, campaign_page_repository, campaign_course):
+    for module in (campaign_audience, campaign_page_repository, campaign_progress):
         monkeypatch.setattr(module, "PAGE_ACCOUNTS", SMALL_PAGE)
     room.become(Role.WORKER)
     accounts = SMALL_PAGE * PAGES

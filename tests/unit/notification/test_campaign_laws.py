@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from modules.notification.audience_types import CampaignState
 from modules.notification.campaign_types import PAGE_ACCOUNTS
 from modules.notification.internals.campaign_reader import to_public
-from modules.notification.internals.campaign_stages import step_ends
+from modules.notification.internals.campaign_run_steps import step_ends
 from modules.notification.internals.store.campaign_model import (
     AudienceKind,
     AudienceModel,

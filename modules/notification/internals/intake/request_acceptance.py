@@ -1,4 +1,4 @@
-"""The core of NotificationService: validate, write the row, and for immediate ones run the worker at once."""
+"""Accepts requests: checks them, writes their rows, and runs the worker of an immediate one at once."""
 
 from __future__ import annotations
 
@@ -9,34 +9,21 @@ from typing import Protocol
 from modules.account.types import account_id_problems
 from modules.application.errors import ConfigurationError, InvalidInputError, Problem, UnavailableError
 from modules.application.event_loop_thread import is_cut
-from modules.application.local_time import Meant
 from modules.application.mongo_database import DatabaseClock
 from modules.application.param_rules import ProblemList
-from modules.notification.errors import (
-    ImmediateSendDeferredError,
-    PushNotificationNotCancellableError,
-)
+from modules.notification.errors import ImmediateSendDeferredError
 from modules.notification.internals.delivery.report_waiters import ReportWaiters
 from modules.notification.internals.fcm_params import FCMParams, is_only_too_late
 from modules.notification.internals.intake.expiry import resolve_expiry
-from modules.notification.internals.push_notification_reader import (
-    PushNotificationReader,
-    row_id_of,
-    to_public,
-)
 from modules.notification.internals.push_notification_writer import NewPush, PushNotificationWriter
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
 from modules.notification.types import (
     DeliveryReport,
     Priority,
-    PushNotification,
     SendPushParams,
     Status,
 )
 from modules.preference.types import category_problems
-
-MAX_LIST_LIMIT = 500
-MAX_MESSAGE_ID_LENGTH = 512
 
 
 class RunWorker(Protocol):
@@ -59,14 +46,12 @@ class RequestAcceptance:
         self,
         *,
         writer: PushNotificationWriter,
-        reader: PushNotificationReader,
         clock: DatabaseClock,
         waiters: ReportWaiters,
         run_worker: RunWorker,
         link_base: str | None,
     ) -> None:
         self._writer = writer
-        self._reader = reader
         self._clock = clock
         self._waiters = waiters
         self._run_worker = run_worker
@@ -133,40 +118,6 @@ class RequestAcceptance:
                 # The row is there, as after the wait: the caller gets its id.
                 if not is_cut():
                     raise
-
-    async def get(self, notification_id: str) -> PushNotification:
-        return to_public(await self._reader.get(notification_id))
-
-    async def newest(self, *, account_id: str, limit: int, before: datetime | None) -> list[PushNotification]:
-        problems = ProblemList()
-        problems.extend(account_id_problems(account_id, field="account_id"))
-        problems.limit(limit, most=MAX_LIST_LIMIT)
-        until = problems.moment(before, "before", meant=Meant.BEHIND)
-        problems.refuse()
-        rows = await self._reader.newest(account_id, limit=limit, before=until)
-        return [to_public(row) for row in rows]
-
-    async def record_delivered(self, *, notification_id: str | None, message_id: str | None) -> bool:
-        """See NotificationService.record_delivered."""
-        problems = ProblemList()
-        if (notification_id is None) == (message_id is None):
-            reason = "name the notification or the message, one of them"
-            problems.add("invalid_receipt", "notification_id", reason)
-            problems.refuse()
-        if notification_id is not None:
-            return await self._writer.record_receipt(row_id_of(notification_id))
-        problems.name(message_id, "message_id", max_length=MAX_MESSAGE_ID_LENGTH)
-        problems.refuse()
-        return await self._writer.record_message_receipt(str(message_id))
-
-    async def cancel(self, notification_id: str) -> PushNotification:
-        """See NotificationService.cancel_push_notification."""
-        cancelled = await self._writer.cancel(row_id_of(notification_id))
-        row = await self._reader.get(notification_id)
-        # Inactive means cancelled: by this call, or by one before that was repeated.
-        if row.active and not cancelled:
-            raise PushNotificationNotCancellableError(row.status.value)
-        return to_public(row)
 
 
 def _content_problems(checked: FCMParams) -> list[Problem]:

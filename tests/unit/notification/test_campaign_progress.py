@@ -20,8 +20,8 @@ from modules.notification.campaign_types import (
     SliceReport,
 )
 from modules.notification.types import LATENCY_BUCKETS_MS
-from modules.notification.workers import campaign_course
-from modules.notification.workers.campaign_course import (
+from modules.notification.workers import campaign_progress
+from modules.notification.workers.campaign_progress import (
     MOST_OPEN_PAGES,
     SLICE_SECONDS,
     SLICES_IN_FLIGHT,
@@ -68,7 +68,7 @@ def make_report(part: CampaignSlice, **over: object) -> SliceReport:
 class Run:
     """Plays the workflow's part: `draw` says which slice reports next, and how."""
 
-    course: CampaignRunParams
+    progress: CampaignRunParams
     under_way: list[CampaignSlice] = field(default_factory=list)
     sent: list[int] = field(default_factory=list)
     tallies: dict[int, int] = field(default_factory=dict)
@@ -76,8 +76,8 @@ class Run:
 
     def start_all(self) -> list[CampaignSlice]:
         started = []
-        while part := next_slice(self.course, self.under_way, self.now):
-            self.course = begun(self.course, part)
+        while part := next_slice(self.progress, self.under_way, self.now):
+            self.progress = begun(self.progress, part)
             self.under_way.append(part)
             started.append(part)
         return started
@@ -96,11 +96,11 @@ class Run:
             retry_in_seconds=retry_in_seconds,
             attempts=0,
         )
-        self.course = advanced(reported(self.course, part, report, self.now), self.under_way)
+        self.progress = advanced(reported(self.progress, part, report, self.now), self.under_way)
 
 
 @st.composite
-def courses(draw: st.DrawFn) -> CampaignRunParams:
+def campaign_runs(draw: st.DrawFn) -> CampaignRunParams:
     accounts = draw(st.integers(min_value=0, max_value=12_000))
     inner = draw(st.lists(st.integers(min_value=0, max_value=accounts), max_size=4))
     rollout = draw(st.sampled_from([None, make_rollout(*sorted(inner), accounts)]))
@@ -108,21 +108,21 @@ def courses(draw: st.DrawFn) -> CampaignRunParams:
     return make_course(accounts=accounts, rollout=rollout, rate_per_second=rate)
 
 
-@given(course=courses(), data=st.data())
+@given(progress=campaign_runs(), data=st.data())
 def test_everybody_is_sent_to_once_whatever_stops_fails_or_is_left_for_later(
-    course: CampaignRunParams, data: st.DataObject
+    progress: CampaignRunParams, data: st.DataObject
 ) -> None:
-    run = Run(course)
+    run = Run(progress)
     troubles = data.draw(st.integers(min_value=0, max_value=30))
-    while not is_complete(run.course, run.under_way):
-        run.course = advanced(run.course, run.under_way)
+    while not is_complete(run.progress, run.under_way):
+        run.progress = advanced(run.progress, run.under_way)
         for part in run.start_all():
             assert 0 <= part.start < part.end <= PAGE_ACCOUNTS
-            assert part.page * PAGE_ACCOUNTS + part.end <= step_end(run.course)
+            assert part.page * PAGE_ACCOUNTS + part.end <= step_end(run.progress)
         pages = [part.page for part in run.under_way]
-        assert len(pages) == len(set(pages)) <= pace_of(run.course.rate_per_second).in_flight
+        assert len(pages) == len(set(pages)) <= pace_of(run.progress.rate_per_second).in_flight
         if not run.under_way:
-            due = next_visit_at(run.course, [])
+            due = next_visit_at(run.progress, [])
             assert due is not None, "nothing to do, yet not complete"
             run.now = max(run.now, due)
             continue
@@ -130,26 +130,26 @@ def test_everybody_is_sent_to_once_whatever_stops_fails_or_is_left_for_later(
         trouble = data.draw(st.sampled_from(["none", "stopped", "lost", "later"])) if troubles else "none"
         troubles -= trouble != "none"
         if trouble == "lost":
-            run.course = put_back(run.course, run.under_way.pop(place))
+            run.progress = put_back(run.progress, run.under_way.pop(place))
         else:
             share = data.draw(st.floats(min_value=0, max_value=1)) if trouble == "stopped" else 1.0
             later = data.draw(st.floats(min_value=0, max_value=900)) if trouble == "later" else None
             run.report(place, done_share=share, retry_in_seconds=later)
-    assert sorted(run.sent) == list(range(course.accounts or 0))
-    assert run.course.counts == ({"sent": course.accounts} if course.accounts else {})
-    assert run.course.tallies == []
+    assert sorted(run.sent) == list(range(progress.accounts or 0))
+    assert run.progress.counts == ({"sent": progress.accounts} if progress.accounts else {})
+    assert run.progress.tallies == []
 
 
-@given(course=courses())
-def test_an_undisturbed_course_goes_through_the_accounts_in_order(course: CampaignRunParams) -> None:
-    run = Run(course)
+@given(progress=campaign_runs())
+def test_an_undisturbed_course_goes_through_the_accounts_in_order(progress: CampaignRunParams) -> None:
+    run = Run(progress)
     begun_parts: list[CampaignSlice] = []
-    while not is_complete(run.course, run.under_way):
-        run.course = advanced(run.course, run.under_way)
+    while not is_complete(run.progress, run.under_way):
+        run.progress = advanced(run.progress, run.under_way)
         begun_parts += run.start_all()
         run.report(0)
     places = [(part.page, place) for part in begun_parts for place in range(part.start, part.end)]
-    assert places == [divmod(account, PAGE_ACCOUNTS) for account in range(course.accounts or 0)]
+    assert places == [divmod(account, PAGE_ACCOUNTS) for account in range(progress.accounts or 0)]
 
 
 @given(rate=rates)
@@ -185,18 +185,18 @@ def test_slices_and_their_size_follow_the_rate(rate: float | None, in_flight: in
 
 def test_new_slices_wait_while_too_many_pages_are_open() -> None:
     pages = [OpenPage(number=number, visit_at=60.0) for number in range(MOST_OPEN_PAGES + 1)]
-    course = make_course(accounts=5_000_000, next_account=3_000_000, open_pages=pages)
-    assert next_slice(course, [], now=0.0) is None
-    assert next_visit_at(course, []) == 60.0
-    fewer = replace(course, open_pages=pages[1:])
+    progress = make_course(accounts=5_000_000, next_account=3_000_000, open_pages=pages)
+    assert next_slice(progress, [], now=0.0) is None
+    assert next_visit_at(progress, []) == 60.0
+    fewer = replace(progress, open_pages=pages[1:])
     assert next_slice(fewer, [], now=0.0) == CampaignSlice(page=3_000, start=0, end=1_000)
 
 
 def test_a_run_with_as_many_open_pages_as_can_be_travels_in_one_payload() -> None:
     pages = [OpenPage(number=10**6 + number, visit_at=1_795_284_600.123456) for number in range(2_000)]
     tallies = [PageTally(page=page.number, counts={"sent": 998, "pending": 1}) for page in pages]
-    course = make_course(accounts=10**9, open_pages=pages, tallies=tallies)
-    [payload] = DataConverter.default.payload_converter.to_payloads([course])
+    progress = make_course(accounts=10**9, open_pages=pages, tallies=tallies)
+    [payload] = DataConverter.default.payload_converter.to_payloads([progress])
     assert len(pages) == MOST_OPEN_PAGES
     assert len(payload.data) < 512 * 1024
 
@@ -204,29 +204,29 @@ def test_a_run_with_as_many_open_pages_as_can_be_travels_in_one_payload() -> Non
 def test_pages_that_cannot_end_leave_room_for_accounts_that_nobody_has_been_at() -> None:
     pages = [OpenPage(number=number, visit_at=0.0) for number in range(1_000)]
     visit = CampaignSlice(page=0, start=0, end=1_000, visit=True)
-    course = make_course(accounts=5_000_000, next_account=3_000_000, open_pages=pages)
-    course = reported(course, visit, make_report(visit, retry_in_seconds=5.0), now=0.0)
-    assert course.open_pages[-1] == OpenPage(number=0, visit_at=50.0)
+    progress = make_course(accounts=5_000_000, next_account=3_000_000, open_pages=pages)
+    progress = reported(progress, visit, make_report(visit, retry_in_seconds=5.0), now=0.0)
+    assert progress.open_pages[-1] == OpenPage(number=0, visit_at=50.0)
 
 
 def test_a_page_is_visited_when_due_up_to_what_was_reached_of_it() -> None:
     pages = [OpenPage(number=1, visit_at=20.0), OpenPage(number=0, visit_at=10.0)]
-    course = make_course(next_account=1_250, open_pages=pages)
+    progress = make_course(next_account=1_250, open_pages=pages)
     visits = [CampaignSlice(page=0, start=0, end=1_000, visit=True)]
-    assert next_slice(course, [], now=20.0) == visits[0]
+    assert next_slice(progress, [], now=20.0) == visits[0]
     visits.append(CampaignSlice(page=1, start=0, end=250, visit=True))
-    assert next_slice(course, visits[:1], now=20.0) == visits[1]
-    new = next_slice(course, visits, now=20.0)
+    assert next_slice(progress, visits[:1], now=20.0) == visits[1]
+    new = next_slice(progress, visits, now=20.0)
     assert new is None, "the page that comes next is being visited"
-    assert next_visit_at(course, visits[:1]) == 20.0
-    assert next_visit_at(course, visits) is None
+    assert next_visit_at(progress, visits[:1]) == 20.0
+    assert next_visit_at(progress, visits) is None
 
 
 def test_what_was_stopped_goes_first() -> None:
     left = CampaignSlice(page=0, start=300, end=1_000)
-    course = make_course(next_account=1_000, left=[left], open_pages=[OpenPage(number=0, visit_at=0.0)])
-    assert next_slice(course, [], now=5.0) == left
-    paced = replace(course, rate_per_second=50.0)
+    progress = make_course(next_account=1_000, left=[left], open_pages=[OpenPage(number=0, visit_at=0.0)])
+    assert next_slice(progress, [], now=5.0) == left
+    paced = replace(progress, rate_per_second=50.0)
     first = next_slice(paced, [], now=5.0)
     assert first == replace(left, end=550)
     split = begun(paced, first)
@@ -237,27 +237,27 @@ def test_what_was_stopped_goes_first() -> None:
 
 def test_a_visit_that_was_stopped_is_due_at_once() -> None:
     visit = CampaignSlice(page=0, start=0, end=1_000, visit=True)
-    course = make_course(next_account=1_000, open_pages=[OpenPage(number=0, visit_at=0.0)])
-    course = reported(course, visit, make_report(visit, done=250), now=7.0)
-    assert (course.open_pages, course.left) == ([OpenPage(number=0, visit_at=7.0)], [])
+    progress = make_course(next_account=1_000, open_pages=[OpenPage(number=0, visit_at=0.0)])
+    progress = reported(progress, visit, make_report(visit, done=250), now=7.0)
+    assert (progress.open_pages, progress.left) == ([OpenPage(number=0, visit_at=7.0)], [])
 
 
 def test_a_retry_is_never_at_once() -> None:
     part = CampaignSlice(page=0, start=0, end=1_000)
-    course = reported(make_course(next_account=1_000), part, make_report(part, retry_in_seconds=0.0), 7.0)
-    assert course.open_pages == [OpenPage(number=0, visit_at=8.0)]
+    progress = reported(make_course(next_account=1_000), part, make_report(part, retry_in_seconds=0.0), 7.0)
+    assert progress.open_pages == [OpenPage(number=0, visit_at=8.0)]
 
 
 def test_a_visit_counts_for_no_step_and_replaces_the_pages_counts() -> None:
     part = CampaignSlice(page=0, start=0, end=1_000)
-    course = make_course(next_account=1_000, rollout=make_rollout(3_000))
+    progress = make_course(next_account=1_000, rollout=make_rollout(3_000))
     first = make_report(part, counts={"sent": 990, "pending": 10}, retry_in_seconds=30, errors=10)
-    course = reported(course, part, first, now=0.0)
-    assert (course.step_attempts, course.step_errors) == (1_000, 10)
+    progress = reported(progress, part, first, now=0.0)
+    assert (progress.step_attempts, progress.step_errors) == (1_000, 10)
     again = make_report(part, counts={"sent": 995, "failed": 5}, attempts=10, errors=10)
-    course = reported(course, replace(part, visit=True), again, now=30.0)
-    assert (course.step_attempts, course.step_errors) == (1_000, 10)
-    assert (course.counts, course.open_pages, course.tallies) == ({"sent": 995, "failed": 5}, [], [])
+    progress = reported(progress, replace(part, visit=True), again, now=30.0)
+    assert (progress.step_attempts, progress.step_errors) == (1_000, 10)
+    assert (progress.counts, progress.open_pages, progress.tallies) == ({"sent": 995, "failed": 5}, [], [])
 
 
 @pytest.mark.parametrize(
@@ -274,36 +274,36 @@ def test_a_visit_counts_for_no_step_and_replaces_the_pages_counts() -> None:
 def test_a_step_is_judged_from_fifty_attempts_on_or_at_its_end(
     attempts: int, errors: int, over: bool, halts: bool
 ) -> None:
-    course = make_course(
+    progress = make_course(
         rollout=make_rollout(1_000, 3_000),
         next_account=1_000 if over else 900,
         step_attempts=attempts,
         step_errors=errors,
     )
-    assert (halt_reason(course, []) is not None) is halts
-    assert halt_reason(cleared(course), []) is None
-    assert halt_reason(replace(course, rollout=None), []) is None
+    assert (halt_reason(progress, []) is not None) is halts
+    assert halt_reason(cleared(progress), []) is None
+    assert halt_reason(replace(progress, rollout=None), []) is None
 
 
 def test_a_step_is_over_when_its_slices_have_reported_whatever_is_left_for_later() -> None:
     part = CampaignSlice(page=0, start=0, end=1_000)
-    course = make_course(rollout=make_rollout(1_000, 1_000, 3_000), next_account=1_000)
-    course = replace(course, open_pages=[OpenPage(number=0, visit_at=60.0)], step_attempts=1)
-    assert advanced(course, [part]).step == 0
-    assert advanced(replace(course, left=[part]), []).step == 0
-    assert advanced(course, [replace(part, visit=True)]).step == 2, "nobody is in the second one"
-    assert step_end(advanced(course, [])) == 3_000
+    progress = make_course(rollout=make_rollout(1_000, 1_000, 3_000), next_account=1_000)
+    progress = replace(progress, open_pages=[OpenPage(number=0, visit_at=60.0)], step_attempts=1)
+    assert advanced(progress, [part]).step == 0
+    assert advanced(replace(progress, left=[part]), []).step == 0
+    assert advanced(progress, [replace(part, visit=True)]).step == 2, "nobody is in the second one"
+    assert step_end(advanced(progress, [])) == 3_000
 
 
 def test_a_step_of_which_nothing_was_sent_yet_is_judged_by_its_visits() -> None:
     part = CampaignSlice(page=0, start=0, end=1_000)
-    course = make_course(rollout=make_rollout(1_000, 3_000), next_account=1_000)
+    progress = make_course(rollout=make_rollout(1_000, 3_000), next_account=1_000)
     put_off = make_report(part, attempts=0, counts={"pending": 1_000}, retry_in_seconds=5.0)
-    course = reported(course, part, put_off, now=0.0)
-    assert (advanced(course, []).step, halt_reason(course, [])) == (0, None)
+    progress = reported(progress, part, put_off, now=0.0)
+    assert (advanced(progress, []).step, halt_reason(progress, [])) == (0, None)
     failed = make_report(part, attempts=1_000, errors=1_000, counts={"failed": 1_000})
-    course = reported(course, replace(part, visit=True), failed, now=5.0)
-    assert halt_reason(course, []) is not None
+    progress = reported(progress, replace(part, visit=True), failed, now=5.0)
+    assert halt_reason(progress, []) is not None
 
 
 @pytest.mark.parametrize(
@@ -335,8 +335,8 @@ def test_the_p95_lies_in_the_bucket_that_reaches_95_percent(latencies: list[int]
 
 
 def test_the_details_are_numbers_only() -> None:
-    course = make_course(next_account=1_000, rollout=make_rollout(1_000, 3_000), counts={"sent": 1_000})
-    words = campaign_course.in_words(course, "running", None)
+    progress = make_course(next_account=1_000, rollout=make_rollout(1_000, 3_000), counts={"sent": 1_000})
+    words = campaign_progress.in_words(progress, "running", None)
     assert words == (
         "**running**: 1000 of 3000 accounts, 0 of 2 steps over. 1000 sent. "
         "0 page(s) to be visited again, rate no limit."

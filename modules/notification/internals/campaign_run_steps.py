@@ -36,8 +36,8 @@ from modules.notification.internals.store.campaign_rows import campaign_row_ids
 LOOK_AGAIN_SECONDS = 0.5
 
 
-class CampaignStages:
-    """Lives on one event loop; each stage can be repeated. Raises UnavailableError without MongoDB."""
+class CampaignRunSteps:
+    """Lives on one event loop; each step can be repeated. Raises UnavailableError without MongoDB."""
 
     def __init__(
         self,
