@@ -174,8 +174,13 @@ class Application:
 
     def _activities(self) -> list[Callable[..., Any]]:
         scan = self.settings.scan
-        rows = PushNotificationActivities(page_size=scan.page_size, batch_threshold=scan.batch_threshold)
-        return [*rows.all(), *CampaignActivities().all()]
+        rows = PushNotificationActivities(
+            notifications=NotificationService,
+            application=ApplicationService,
+            page_size=scan.page_size,
+            batch_threshold=scan.batch_threshold,
+        )
+        return [*rows.all(), *CampaignActivities(CampaignService).all()]
 
     def close(self) -> None:
         """Finish what runs, within the grace period, and release everything; safe to call twice.

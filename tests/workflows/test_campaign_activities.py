@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from temporalio.client import WorkflowFailureError
@@ -43,18 +43,13 @@ class Service:
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     refusals: dict[str, Exception] = field(default_factory=dict)
 
-    def stand_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(CampaignService, "collect_audience_async", self.collect)
-        monkeypatch.setattr(CampaignService, "deliver_slice_async", self.deliver)
-        monkeypatch.setattr(CampaignService, "record_state_async", self.record)
-        monkeypatch.setattr(CampaignService, "count_failed_run_async", self.count_failed_run)
-        monkeypatch.setattr(CampaignService, "unfinished_async", self.unfinished)
-        monkeypatch.setattr(CampaignService, "start_run_async", self.start_run)
+    def activities(self) -> CampaignActivities:
+        return CampaignActivities(cast("type[CampaignService]", self))
 
-    async def collect(self, *, params: CollectParams) -> Collected:
+    async def collect_audience_async(self, *, params: CollectParams) -> Collected:
         return Collected(accounts=ACCOUNTS, pages=1, complete=True)
 
-    async def deliver(self, *, params: SliceParams, stopped: asyncio.Event) -> SliceReport:
+    async def deliver_slice_async(self, *, params: SliceParams, stopped: asyncio.Event) -> SliceReport:
         done = params.end
         if self.waits:
             self.begun.set()
@@ -72,29 +67,31 @@ class Service:
             latencies=[],
         )
 
-    async def record(self, *, params: Any) -> None:
+    async def record_state_async(self, *, params: Any) -> None:
         self.states.append(params.state)
 
-    async def count_failed_run(self, *, params: FailedRunParams) -> RecordedWill:
+    async def count_failed_run_async(self, *, params: FailedRunParams) -> RecordedWill:
         self.failed_runs.append(params)
         return RecordedWill(state="running", reason=None, wish=None, wish_reason=None, rate_per_second=None)
 
-    async def unfinished(self) -> list[str]:
+    async def unfinished_async(self) -> list[str]:
         return ["running", *self.refusals, "lost"]
 
-    async def start_run(self, *, campaign_id: str) -> bool:
+    async def start_run_async(self, *, campaign_id: str) -> bool:
         if campaign_id in self.refusals:
             raise self.refusals[campaign_id]
         return campaign_id == "lost"
 
 
-async def test_a_slice_that_waits_hears_of_the_pause_and_its_report_is_not_lost(
-    runs: WorkflowRuns, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class RefusingService(Service):
+    async def collect_audience_async(self, *, params: CollectParams) -> Collected:
+        raise ConflictError(code="campaign_finished", reason="secret")
+
+
+async def test_a_slice_that_waits_hears_of_the_pause_and_its_report_is_not_lost(runs: WorkflowRuns) -> None:
     """Temporal tells an activity of its cancellation in answer to heartbeats: this one had to send some."""
     service, params = Service(), make_campaign()
-    service.stand_in(monkeypatch)
-    async with runs.serving(*CampaignActivities().all(), lane=Lane.BULK):
+    async with runs.serving(*service.activities().all(), lane=Lane.BULK):
         handle = await runs.start(CampaignWorker, params)
         await service.begun.wait()
         await runs.runtime.update(CampaignWorker, params, "pause", None)
@@ -107,32 +104,21 @@ async def test_a_slice_that_waits_hears_of_the_pause_and_its_report_is_not_lost(
     assert "ACTIVITY_TASK_CANCELED" not in event_types(await handle.fetch_history())
 
 
-async def test_a_process_that_ends_hands_over_what_is_left_of_its_slice(
-    runs: WorkflowRuns, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_process_that_ends_hands_over_what_is_left_of_its_slice(runs: WorkflowRuns) -> None:
     service = Service()
-    service.stand_in(monkeypatch)
-    async with runs.serving(*CampaignActivities().all(), lane=Lane.BULK):
+    async with runs.serving(*service.activities().all(), lane=Lane.BULK):
         handle = await runs.start(CampaignWorker, make_campaign())
         await service.begun.wait()
     service.waits = False
-    async with runs.serving(*CampaignActivities().all(), lane=Lane.BULK):
+    async with runs.serving(*service.activities().all(), lane=Lane.BULK):
         assert await handle.result() == {"sent": ACCOUNTS}
     assert service.parts == [(0, 500), (500, 1_000)]
     assert "ACTIVITY_TASK_TIMED_OUT" not in event_types(await handle.fetch_history())
 
 
-async def test_temporal_learns_the_code_of_a_failure_only(
-    runs: WorkflowRuns, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    service = Service()
-    service.stand_in(monkeypatch)
-
-    async def refused(*, params: CollectParams) -> Collected:
-        raise ConflictError(code="campaign_finished", reason="secret")
-
-    monkeypatch.setattr(CampaignService, "collect_audience_async", refused)
-    async with runs.serving(*CampaignActivities().all(), lane=Lane.BULK):
+async def test_temporal_learns_the_code_of_a_failure_only(runs: WorkflowRuns) -> None:
+    service = RefusingService()
+    async with runs.serving(*service.activities().all(), lane=Lane.BULK):
         handle = await runs.start(CampaignWorker, make_campaign())
         with pytest.raises(WorkflowFailureError) as failure:
             await handle.result()
@@ -150,7 +136,7 @@ async def test_temporal_learns_the_code_of_a_failure_only(
 
 
 async def test_the_scan_restarts_campaigns_without_a_run_and_one_that_refuses_keeps_no_other(
-    runs: WorkflowRuns, monkeypatch: pytest.MonkeyPatch
+    runs: WorkflowRuns,
 ) -> None:
     service = Service(
         refusals={
@@ -158,9 +144,8 @@ async def test_the_scan_restarts_campaigns_without_a_run_and_one_that_refuses_ke
             "of another version": ValueError("cannot be read"),
         }
     )
-    service.stand_in(monkeypatch)
     scan = ScriptedScan(due=3)
-    activities = CampaignActivities()
+    activities = service.activities()
     async with runs.serving(scan.expire, scan.start_page, activities.restart, lane=Lane.MASTER):
         handle = await runs.start(PushNotificationsWorker, ScanParams())
         assert await handle.result() == ScanCounts(expired=7, started=3, pages=1, campaigns=1)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
+from modules.application.application_service import ApplicationService
 from modules.application.errors import InvalidInputError, Problem, StoreError, UnavailableError
 from modules.notification.errors import (
     IdempotencyKeyConflictError,
@@ -21,13 +22,13 @@ from tests.support.workflow_runs import WorkflowRuns, make_worker_params
 
 
 class FailingOnce:
-    """The service's delivery: fails the first time it is asked, then delivers."""
+    """Stands for the service: its delivery fails the first time it is asked, then delivers."""
 
     def __init__(self, failure: Exception) -> None:
         self._failure = failure
         self.asked = 0
 
-    async def __call__(self, *, notification_ids: list[str]) -> list[DeliveryReport]:
+    async def deliver_async(self, *, notification_ids: list[str]) -> list[DeliveryReport]:
         self.asked += 1
         if self.asked == 1:
             raise self._failure
@@ -37,8 +38,14 @@ class FailingOnce:
         ]
 
 
-async def run(runs: WorkflowRuns) -> Any:
-    async with runs.serving(*PushNotificationActivities(page_size=1, batch_threshold=0).all()):
+async def run(runs: WorkflowRuns, service: FailingOnce) -> Any:
+    activities = PushNotificationActivities(
+        notifications=cast("type[NotificationService]", service),
+        application=ApplicationService,
+        page_size=1,
+        batch_threshold=0,
+    )
+    async with runs.serving(*activities.all()):
         handle = await runs.start(PushNotificationWorker, make_worker_params())
         return await handle.result()
 
@@ -52,16 +59,13 @@ async def run(runs: WorkflowRuns) -> Any:
     ],
     ids=lambda failure: type(failure).__name__,
 )
-async def test_what_was_refused_for_good_is_not_retried(
-    runs: WorkflowRuns, monkeypatch: pytest.MonkeyPatch, failure: Any
-) -> None:
-    deliver = FailingOnce(failure)
-    monkeypatch.setattr(NotificationService, "deliver_async", deliver)
+async def test_what_was_refused_for_good_is_not_retried(runs: WorkflowRuns, failure: Any) -> None:
+    service = FailingOnce(failure)
     with pytest.raises(WorkflowFailureError) as error:
-        await run(runs)
+        await run(runs, service)
     assert isinstance(error.value.cause, ApplicationError)
     assert (error.value.cause.type, error.value.cause.non_retryable) == (failure.code, True)
-    assert deliver.asked == 1
+    assert service.asked == 1
 
 
 @pytest.mark.parametrize(
@@ -69,10 +73,7 @@ async def test_what_was_refused_for_good_is_not_retried(
     [UnavailableError(code="database_unavailable", reason="away"), StoreError(112), KeyError("unforeseen")],
     ids=lambda failure: type(failure).__name__,
 )
-async def test_what_may_pass_is_retried(
-    runs: WorkflowRuns, monkeypatch: pytest.MonkeyPatch, failure: Exception
-) -> None:
-    deliver = FailingOnce(failure)
-    monkeypatch.setattr(NotificationService, "deliver_async", deliver)
-    assert (await run(runs)).status is Status.SENT
-    assert deliver.asked == 2
+async def test_what_may_pass_is_retried(runs: WorkflowRuns, failure: Exception) -> None:
+    service = FailingOnce(failure)
+    assert (await run(runs, service)).status is Status.SENT
+    assert service.asked == 2

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
-import pytest
 from temporalio.api.sdk.v1 import WorkflowMetadata
 
 from modules.application.application_service import ApplicationService
@@ -15,7 +14,7 @@ from modules.application.errors import UnavailableError
 from modules.application.worker import Lane, WorkerClass
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import DueRow, DueRows, Priority
-from modules.notification.workers.activities import PushNotificationActivities
+from modules.notification.workers.activities import BATCH_ROWS, PushNotificationActivities
 from modules.notification.workers.params import BatchParams, DueKey, ScanCounts, ScanParams
 from modules.notification.workers.push_notification_batch_worker import PushNotificationBatchWorker
 from modules.notification.workers.push_notification_worker import PushNotificationWorker
@@ -43,16 +42,19 @@ class Backlog:
     limits: list[int] = field(default_factory=list)
     ranges: list[dict[str, Any]] = field(default_factory=list)
 
-    def stand_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(NotificationService, "due_count_async", self.due_count)
-        monkeypatch.setattr(NotificationService, "due_page_async", self.due_page)
-        monkeypatch.setattr(NotificationService, "deliver_due_range_async", self.deliver)
-        monkeypatch.setattr(ApplicationService, "start_worker_async", self.start)
+    def activities(self, *, batch_threshold: int, batch_rows: int = BATCH_ROWS) -> PushNotificationActivities:
+        return PushNotificationActivities(
+            notifications=cast("type[NotificationService]", self),
+            application=cast("type[ApplicationService]", self),
+            page_size=500,
+            batch_threshold=batch_threshold,
+            batch_rows=batch_rows,
+        )
 
-    async def due_count(self, *, limit: int) -> int:
+    async def due_count_async(self, *, limit: int) -> int:
         return min(len(self.rows), limit)
 
-    async def due_page(
+    async def due_page_async(
         self, *, after: tuple[datetime, str] | None, until: datetime | None, limit: int
     ) -> DueRows:
         self.limits.append(limit)
@@ -60,14 +62,14 @@ class Backlog:
         first = 0 if after is None else keys.index(after) + 1
         return DueRows(rows=tuple(self.rows[first : first + limit]), until=until or UNTIL)
 
-    async def start(self, *, cls: WorkerClass, params: Any) -> bool:
+    async def start_worker_async(self, *, cls: WorkerClass, params: Any) -> bool:
         name = cls.describe(params).workflow_id
         if name in self.refused:
             raise UnavailableError(code="temporal_unavailable", reason="refused")
         self.started.append((cls, params))
         return name not in self.running
 
-    async def deliver(self, *, heartbeat: Callable[[], None], **asked: Any) -> dict[str, int]:
+    async def deliver_due_range_async(self, *, heartbeat: Callable[[], None], **asked: Any) -> dict[str, int]:
         heartbeat()
         self.ranges.append(asked)
         return {"sent": 8, "failed": 1}
@@ -89,9 +91,11 @@ def make_rows(number: int, *, immediate: frozenset[int] = frozenset()) -> list[D
     ]
 
 
-async def scan(runs: WorkflowRuns, *, batch_threshold: int) -> ScanCounts:
+async def scan(
+    runs: WorkflowRuns, backlog: Backlog, *, batch_threshold: int, batch_rows: int = BATCH_ROWS
+) -> ScanCounts:
     scripted = ScriptedScan(due=0)
-    activities = PushNotificationActivities(page_size=500, batch_threshold=batch_threshold)
+    activities = backlog.activities(batch_threshold=batch_threshold, batch_rows=batch_rows)
     async with runs.serving(
         activities.start_due, scripted.expire, scripted.restart_campaigns, lane=Lane.MASTER
     ):
@@ -100,13 +104,10 @@ async def scan(runs: WorkflowRuns, *, batch_threshold: int) -> ScanCounts:
     return counts
 
 
-async def test_a_page_is_one_activity_with_the_page_as_its_range(
-    runs: WorkflowRuns, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_page_is_one_activity_with_the_page_as_its_range(runs: WorkflowRuns) -> None:
     backlog = Backlog(rows=[])
-    backlog.stand_in(monkeypatch)
     after = DueKey(due_at=(NOON - timedelta(hours=1)).isoformat(), notification_id="row-0")
-    activities = PushNotificationActivities(page_size=1, batch_threshold=0)
+    activities = backlog.activities(batch_threshold=0)
     async with runs.serving(activities.deliver_range, lane=Lane.BULK):
         handle = await runs.start(PushNotificationBatchWorker, make_batch(after=after))
         assert await handle.result() == {"sent": 8, "failed": 1}
@@ -118,12 +119,9 @@ async def test_a_page_is_one_activity_with_the_page_as_its_range(
     assert event_types(await handle.fetch_history()).count("ACTIVITY_TASK_SCHEDULED") == 1
 
 
-async def test_up_to_the_threshold_each_row_has_a_worker(
-    runs: WorkflowRuns, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_up_to_the_threshold_each_row_has_a_worker(runs: WorkflowRuns) -> None:
     backlog = Backlog(make_rows(600))
-    backlog.stand_in(monkeypatch)
-    counts = await scan(runs, batch_threshold=600)
+    counts = await scan(runs, backlog, batch_threshold=600)
     assert counts == ScanCounts(expired=7, started=600, reclaimed=60, pages=2)
     assert [params.notification_id for params in backlog.of(PushNotificationWorker)] == [
         row.notification_id for row in backlog.rows
@@ -132,12 +130,10 @@ async def test_up_to_the_threshold_each_row_has_a_worker(
 
 
 async def test_above_the_threshold_each_page_has_one_and_immediate_rows_keep_theirs(
-    runs: WorkflowRuns, monkeypatch: pytest.MonkeyPatch
+    runs: WorkflowRuns,
 ) -> None:
     backlog = Backlog(make_rows(2_500, immediate=frozenset({0, 999, 1_700})))
-    backlog.stand_in(monkeypatch)
-    monkeypatch.setattr("modules.notification.workers.activities.BATCH_ROWS", 1_000)
-    counts = await scan(runs, batch_threshold=2_000)
+    counts = await scan(runs, backlog, batch_threshold=2_000, batch_rows=1_000)
     assert counts == ScanCounts(expired=7, started=3, batches=3, reclaimed=250, pages=3)
     own = [params.notification_id for params in backlog.of(PushNotificationWorker)]
     assert sorted(own) == ["row-0", "row-1700", "row-999"]
@@ -152,17 +148,11 @@ async def test_above_the_threshold_each_page_has_one_and_immediate_rows_keep_the
     assert backlog.limits == [1_000] * 3
 
 
-async def test_a_batch_under_way_counts_its_rows_as_running(
-    runs: WorkflowRuns, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_batch_under_way_counts_its_rows_as_running(runs: WorkflowRuns) -> None:
     backlog = Backlog(make_rows(30), running={"push-batch/row-0"})
-    backlog.stand_in(monkeypatch)
-    assert await scan(runs, batch_threshold=29) == ScanCounts(expired=7, already_running=30, pages=1)
+    assert await scan(runs, backlog, batch_threshold=29) == ScanCounts(expired=7, already_running=30, pages=1)
 
 
-async def test_a_worker_that_cannot_be_started_leaves_the_others_be(
-    runs: WorkflowRuns, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_worker_that_cannot_be_started_leaves_the_others_be(runs: WorkflowRuns) -> None:
     backlog = Backlog(make_rows(30, immediate=frozenset({3})), refused={"push-batch/row-0"})
-    backlog.stand_in(monkeypatch)
-    assert await scan(runs, batch_threshold=29) == ScanCounts(expired=7, started=1, pages=1)
+    assert await scan(runs, backlog, batch_threshold=29) == ScanCounts(expired=7, started=1, pages=1)

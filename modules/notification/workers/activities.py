@@ -41,10 +41,22 @@ BATCH_ROWS = 2_500
 class PushNotificationActivities:
     """The activities of the workers of rows and of the scan. Everything is asked of the services."""
 
-    def __init__(self, *, page_size: int, batch_threshold: int) -> None:
-        """`page_size`: rows a page for individual workers. Past `batch_threshold` due rows a scan batches."""
+    def __init__(
+        self,
+        *,
+        notifications: type[NotificationService],
+        application: type[ApplicationService],
+        page_size: int,
+        batch_threshold: int,
+        batch_rows: int = BATCH_ROWS,
+    ) -> None:
+        """`page_size`: rows a page for individual workers. Past `batch_threshold` due rows a scan batches, so
+        many rows a batch worker."""
+        self._notifications = notifications
+        self._application = application
         self._page_size = page_size
         self._batch_threshold = batch_threshold
+        self._batch_rows = batch_rows
 
     def all(self) -> list[Callable[..., Any]]:
         return [self.deliver, self.deliver_range, self.expire_overdue, self.start_due]
@@ -52,9 +64,8 @@ class PushNotificationActivities:
     @activity.defn(name=DELIVER_ACTIVITY)
     async def deliver(self, params: DeliverParams) -> list[DeliveryReport]:
         """One round of attempts for every row that is due; one report an id, in order."""
-        deliver = (
-            NotificationService.deliver_grouped_async if params.grouped else NotificationService.deliver_async
-        )
+        service = self._notifications
+        deliver = service.deliver_grouped_async if params.grouped else service.deliver_async
         return await without_content(deliver(notification_ids=params.notification_ids))
 
     @activity.defn(name=DELIVER_RANGE_ACTIVITY)
@@ -63,7 +74,7 @@ class PushNotificationActivities:
         after = params.after
         async with heartbeating():
             return await without_content(
-                NotificationService.deliver_due_range_async(
+                self._notifications.deliver_due_range_async(
                     after=None if after is None else _keyset(after),
                     last=_keyset(params.last),
                     heartbeat=activity.heartbeat,
@@ -78,7 +89,7 @@ class PushNotificationActivities:
         """
         expired = await without_content(self._expire_all())
         async with heartbeating():
-            await without_content(_apply_left_receipts())
+            await without_content(self._apply_left_receipts())
         return expired
 
     @activity.defn(name=START_ACTIVITY)
@@ -92,7 +103,7 @@ class PushNotificationActivities:
     async def _expire_all(self) -> int:
         total = 0
         while True:
-            expired = await NotificationService.expire_overdue_async(limit=EXPIRY_BATCH)
+            expired = await self._notifications.expire_overdue_async(limit=EXPIRY_BATCH)
             total += expired
             activity.heartbeat(total)
             if expired == 0:
@@ -100,31 +111,58 @@ class PushNotificationActivities:
 
     async def _start_page(self, cursor: DueCursor | None) -> DuePage:
         batched = await self._is_large() if cursor is None else cursor.batched
-        limit = BATCH_ROWS if batched else self._page_size
+        limit = self._batch_rows if batched else self._page_size
         after = None if cursor is None else (datetime.fromisoformat(cursor.due_at), cursor.notification_id)
         until = None if cursor is None else datetime.fromisoformat(cursor.until)
-        due = await NotificationService.due_page_async(after=after, until=until, limit=limit)
+        due = await self._notifications.due_page_async(after=after, until=until, limit=limit)
         starts = [_individual(row) for row in due.rows if not batched or row.priority is Priority.IMMEDIATE]
         others = [row for row in due.rows if batched and row.priority is not Priority.IMMEDIATE]
         if others:
             starts.append(_batch(others, cursor))
-        page = await _started(starts)
+        page = await self._started(starts)
         last = due.rows[-1] if len(due.rows) == limit else None
         return page if last is None else replace(page, cursor=_cursor_after(last, due.until, batched=batched))
 
     async def _is_large(self) -> bool:
-        due = await NotificationService.due_count_async(limit=self._batch_threshold + 1)
+        due = await self._notifications.due_count_async(limit=self._batch_threshold + 1)
         return due > self._batch_threshold
 
+    async def _apply_left_receipts(self) -> None:
+        try:
+            applied = await self._notifications.apply_left_receipts_async()
+        except ServiceError as error:
+            get_logger().warning("receipts left", action="push.receipts_left", code=error.code)
+            return
+        if applied:
+            get_logger().info("receipts of lost processes", action="push.receipts_applied", receipts=applied)
 
-async def _apply_left_receipts() -> None:
-    try:
-        applied = await NotificationService.apply_left_receipts_async()
-    except ServiceError as error:
-        get_logger().warning("receipts left", action="push.receipts_left", code=error.code)
-        return
-    if applied:
-        get_logger().info("receipts of lost processes", action="push.receipts_applied", receipts=applied)
+    async def _started(self, starts: Sequence[_Start]) -> DuePage:
+        """Start all, some at a time. Raises what refused them if that refused every one."""
+        free = asyncio.Semaphore(CONCURRENT_STARTS)
+
+        async def start(each: _Start) -> bool:
+            async with free:
+                started = await self._application.start_worker_async(cls=each.cls, params=each.params)
+                activity.heartbeat()
+                return started
+
+        outcomes = await asyncio.gather(*(start(each) for each in starts), return_exceptions=True)
+        refused = [each for each in outcomes if isinstance(each, BaseException)]
+        if refused and len(refused) == len(starts):
+            raise refused[0]
+        # One that cannot be started must not keep all later ones from it; the next scan tries again.
+        if refused:
+            get_logger().warning("workers not started", action="scan.refused", workers=len(refused))
+        new = [each for each, outcome in zip(starts, outcomes, strict=True) if outcome is True]
+        running = [each for each, outcome in zip(starts, outcomes, strict=True) if outcome is False]
+        batches = sum(each.cls is PushNotificationBatchWorker for each in new)
+        return DuePage(
+            started=len(new) - batches,
+            reclaimed=sum(row.reclaimed for each in new for row in each.rows),
+            already_running=sum(len(each.rows) for each in running),
+            cursor=None,
+            batches=batches,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,35 +193,6 @@ def _batch(rows: Sequence[DueRow], cursor: DueCursor | None) -> _Start:
         last=DueKey(due_at=rows[-1].due_at.isoformat(), notification_id=rows[-1].notification_id),
     )
     return _Start(PushNotificationBatchWorker, params, rows)
-
-
-async def _started(starts: Sequence[_Start]) -> DuePage:
-    """Start all, some at a time. Raises what refused them if that refused every one."""
-    free = asyncio.Semaphore(CONCURRENT_STARTS)
-
-    async def start(each: _Start) -> bool:
-        async with free:
-            started = await ApplicationService.start_worker_async(cls=each.cls, params=each.params)
-            activity.heartbeat()
-            return started
-
-    outcomes = await asyncio.gather(*(start(each) for each in starts), return_exceptions=True)
-    refused = [each for each in outcomes if isinstance(each, BaseException)]
-    if refused and len(refused) == len(starts):
-        raise refused[0]
-    # One that cannot be started must not keep all later ones from it; the next scan tries again.
-    if refused:
-        get_logger().warning("workers not started", action="scan.refused", workers=len(refused))
-    new = [each for each, outcome in zip(starts, outcomes, strict=True) if outcome is True]
-    running = [each for each, outcome in zip(starts, outcomes, strict=True) if outcome is False]
-    batches = sum(each.cls is PushNotificationBatchWorker for each in new)
-    return DuePage(
-        started=len(new) - batches,
-        reclaimed=sum(row.reclaimed for each in new for row in each.rows),
-        already_running=sum(len(each.rows) for each in running),
-        cursor=None,
-        batches=batches,
-    )
 
 
 def _cursor_after(row: DueRow, until: datetime, *, batched: bool) -> DueCursor:

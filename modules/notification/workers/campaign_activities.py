@@ -39,6 +39,9 @@ ResultT = TypeVar("ResultT")
 class CampaignActivities:
     """The activities of campaigns. All heartbeat while they work."""
 
+    def __init__(self, campaigns: type[CampaignService]) -> None:
+        self._campaigns = campaigns
+
     def all(self) -> list[Callable[..., Any]]:
         return [
             self.plan,
@@ -55,13 +58,13 @@ class CampaignActivities:
     async def plan(self, params: CampaignParams) -> None:
         """Walk the audience and write what would be sent into the campaign's record."""
         async with heartbeating():
-            await without_content(CampaignService.plan_async(params=params))
+            await without_content(self._campaigns.plan_async(params=params))
 
     @activity.defn(name=COLLECT_ACTIVITY)
     async def collect(self, params: CollectParams) -> Collected:
         """Store the audience's next pages."""
         async with heartbeating():
-            return await without_content(CampaignService.collect_audience_async(params=params))
+            return await without_content(self._campaigns.collect_audience_async(params=params))
 
     @activity.defn(name=SLICE_ACTIVITY)
     async def deliver_slice(self, params: SliceParams) -> SliceReport:
@@ -69,7 +72,7 @@ class CampaignActivities:
         stopped = asyncio.Event()
         async with heartbeating():
             return await _stopping(
-                without_content(CampaignService.deliver_slice_async(params=params, stopped=stopped)),
+                without_content(self._campaigns.deliver_slice_async(params=params, stopped=stopped)),
                 stopped,
             )
 
@@ -77,44 +80,43 @@ class CampaignActivities:
     async def cancel_rest(self, params: CampaignParams) -> dict[str, int]:
         """Take what was not sent out of delivery; returns the campaign's final counts."""
         async with heartbeating():
-            return await without_content(CampaignService.cancel_rest_async(params=params))
+            return await without_content(self._campaigns.cancel_rest_async(params=params))
 
     @activity.defn(name=RECORD_ACTIVITY)
     async def record_state(self, params: RecordStateParams) -> None:
         async with heartbeating():
-            await without_content(CampaignService.record_state_async(params=params))
+            await without_content(self._campaigns.record_state_async(params=params))
 
     @activity.defn(name=LOOK_ACTIVITY)
     async def look(self, params: CampaignParams) -> RecordedWill:
         """Read what the record says is to become of the campaign."""
         async with heartbeating():
-            return await without_content(CampaignService.look_async(params=params))
+            return await without_content(self._campaigns.look_async(params=params))
 
     @activity.defn(name=FAILURE_ACTIVITY)
     async def count_failed_run(self, params: FailedRunParams) -> RecordedWill:
         """Count a run that cannot go on; says whether its campaign ends for that."""
         async with heartbeating():
-            return await without_content(CampaignService.count_failed_run_async(params=params))
+            return await without_content(self._campaigns.count_failed_run_async(params=params))
 
     @activity.defn(name=RESTART_ACTIVITY)
     async def restart(self) -> int:
         """Start a run for each unfinished campaign that has none, tell the others of commands that they may
         not have heard of; returns how many were started."""
         async with heartbeating():
-            return await without_content(_restart())
+            return await without_content(self._restart())
 
-
-async def _restart() -> int:
-    restarted = 0
-    for campaign_id in await CampaignService.unfinished_async():
-        try:
-            restarted += await CampaignService.start_run_async(campaign_id=campaign_id)
-        except Exception as error:  # noqa: BLE001 - one campaign must not keep the scan from the due rows
-            code = error.code if isinstance(error, ServiceError) else type(error).__name__
-            get_logger().warning(
-                "campaign not restarted", action="scan.campaign_refused", id=campaign_id, error=code
-            )
-    return restarted
+    async def _restart(self) -> int:
+        restarted = 0
+        for campaign_id in await self._campaigns.unfinished_async():
+            try:
+                restarted += await self._campaigns.start_run_async(campaign_id=campaign_id)
+            except Exception as error:  # noqa: BLE001 - one campaign must not keep the scan from the due rows
+                code = error.code if isinstance(error, ServiceError) else type(error).__name__
+                get_logger().warning(
+                    "campaign not restarted", action="scan.campaign_refused", id=campaign_id, error=code
+                )
+        return restarted
 
 
 async def _stopping(work: Coroutine[Any, Any, ResultT], stopped: asyncio.Event) -> ResultT:

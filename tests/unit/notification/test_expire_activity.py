@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
+from modules.application.application_service import ApplicationService
 from modules.application.errors import UnavailableError
 from modules.notification.notification_service import NotificationService
 from modules.notification.workers.activities import PushNotificationActivities
@@ -31,36 +34,37 @@ class Service:
         return 2
 
 
-async def expired(monkeypatch: pytest.MonkeyPatch, service: Service) -> int:
-    for name in ("expire_overdue_async", "apply_left_receipts_async"):
-        monkeypatch.setattr(NotificationService, name, getattr(service, name))
-    activities = PushNotificationActivities(page_size=1, batch_threshold=1)
+async def expired(service: Service) -> int:
+    activities = PushNotificationActivities(
+        notifications=cast("type[NotificationService]", service),
+        application=ApplicationService,
+        page_size=1,
+        batch_threshold=1,
+    )
     count: int = await ActivityEnvironment().run(activities.expire_overdue)
     return count
 
 
 async def test_receipts_are_applied_once_all_that_is_too_late_has_ended(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO", logger="notification_service")
     service = Service(failure=None)
-    assert await expired(monkeypatch, service) == 3
+    assert await expired(service) == 3
     assert service.asked == ["expire", "expire", "receipts"]
     assert "push.receipts_applied" in caplog.text
 
 
 async def test_receipts_that_cannot_be_read_keep_no_scan_from_its_rows(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     away = UnavailableError(code="database_unavailable", reason="away")
-    assert await expired(monkeypatch, Service(failure=away)) == 3
+    assert await expired(Service(failure=away)) == 3
     assert "push.receipts_left" in caplog.text
 
 
-async def test_what_else_goes_wrong_with_them_reaches_temporal_without_its_text(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_what_else_goes_wrong_with_them_reaches_temporal_without_its_text() -> None:
     with pytest.raises(ApplicationError) as failed:
-        await expired(monkeypatch, Service(failure=KeyError(SECRET)))
+        await expired(Service(failure=KeyError(SECRET)))
     assert SECRET not in str(failed.value)
     assert failed.value.type == "KeyError"
