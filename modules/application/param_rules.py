@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
+from modules.application.app_ids import APP_ID_RULE, is_app_id
 from modules.application.errors import InvalidInputError, Problem
 from modules.application.local_time import Meant, moment_meant
 
@@ -16,6 +17,11 @@ MAX_KEY_LENGTH = 255
 
 _SHOWN_KEY_LENGTH = 64
 _SPACES_AND_CONTROLS = re.compile(r"[\s\x00-\x1f\x7f]")
+
+
+def app_id_problems(app_id: object, *, field: str = "app_id") -> list[Problem]:
+    """What is wrong with the id of an app."""
+    return [] if is_app_id(app_id) else [Problem("invalid_app_id", field, f"must be {APP_ID_RULE}")]
 
 
 class ProblemList:

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from modules.account.types import account_id_problems
 from modules.application.errors import InvalidInputError, Problem
+from modules.application.param_rules import app_id_problems
 from modules.device_token.types import (
     MAX_ACCOUNTS,
     MAX_DEVICES,
@@ -22,7 +23,6 @@ from modules.device_token.types import (
 )
 
 ADDRESS_MAX_LENGTH = 4096
-APP_ID_MAX_LENGTH = 64
 CODE_MAX_LENGTH = 128
 _PRINTABLE_ASCII = re.compile(r"[!-~]+")
 
@@ -41,7 +41,7 @@ class DeviceRegistration:
         """The same with real enums; raises InvalidInputError with all problems."""
         _refuse(
             account_id_problems(self.account_id),
-            _app_id_problems(self.app_id),
+            app_id_problems(self.app_id),
             _enum_problems(Platform, self.platform, "platform"),
             _enum_problems(TargetKind, self.kind, "kind"),
             _address_problems(self.address),
@@ -126,15 +126,8 @@ def _criteria_problems(criteria: DeviceCriteria) -> list[Problem]:
     return problems
 
 
-def _app_id_problems(app_id: object) -> list[Problem]:
-    if isinstance(app_id, str) and len(app_id) <= APP_ID_MAX_LENGTH and _PRINTABLE_ASCII.fullmatch(app_id):
-        return []
-    reason = f"must be 1 to {APP_ID_MAX_LENGTH} printable ASCII characters without spaces"
-    return [Problem("invalid_app_id", "app_id", reason)]
-
-
 def _optional_app_id_problems(app_id: object) -> list[Problem]:
-    return [] if app_id is None else _app_id_problems(app_id)
+    return [] if app_id is None else app_id_problems(app_id)
 
 
 def _address_problems(address: object) -> list[Problem]:

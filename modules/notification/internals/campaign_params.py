@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from modules.account.types import locale_problems, tag_problems
 from modules.application.errors import InvalidInputError, Problem
-from modules.application.param_rules import ProblemList
+from modules.application.param_rules import ProblemList, app_id_problems
 from modules.device_token.types import Platform
 from modules.notification.audience_types import (
     AccountList,
@@ -20,7 +20,7 @@ from modules.notification.audience_types import (
     TopicCondition,
 )
 from modules.notification.internals.channels.fcm.topic_grammar import condition_problem, is_topic
-from modules.notification.internals.fcm_params import FCMParams, app_id_problems
+from modules.notification.internals.fcm_params import FCMParams
 from modules.notification.internals.intake.expiry import resolve_expiry
 from modules.notification.types import SendPushParams
 

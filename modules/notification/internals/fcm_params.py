@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from modules.application.app_ids import APP_ID_RULE, is_app_id
 from modules.application.errors import Problem
-from modules.application.param_rules import ProblemList, is_encodable, member_path
+from modules.application.param_rules import ProblemList, app_id_problems, is_encodable, member_path
 from modules.notification.internals.channels.fcm.click_target import check_click_action
 from modules.notification.internals.channels.fcm.message_builder import (
     MAX_COLLAPSE_ID_BYTES,
@@ -156,11 +155,6 @@ def _check_params(params: SendPushParams, has_expiry: bool, problems: ProblemLis
     )
     check_silence(params, problems)
     return usable
-
-
-def app_id_problems(app_id: object, *, field: str) -> list[Problem]:
-    """What is wrong with the id of an app."""
-    return [] if is_app_id(app_id) else [Problem("invalid_value", field, f"must be {APP_ID_RULE}")]
 
 
 def _check_data(data: object, problems: ProblemList) -> dict[str, str]:
