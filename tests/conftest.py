@@ -19,6 +19,9 @@ from local_stack.local_stack_service import LocalStack, LocalStackService
 from local_stack.types import LocalStackParams, SimulatorAddress
 from tests.support.servers import remove_stale_folders, session_folder, start_stack
 
+# Contracts assert in files that pytest does not take for tests.
+pytest.register_assert_rewrite("tests.support.store_contracts")
+
 TESTS = Path(__file__).parent
 TIERS_WITHOUT_SERVERS = frozenset({"unit", "architecture", "replay"})
 _exit_status: list[int] = []
