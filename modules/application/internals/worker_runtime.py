@@ -27,7 +27,7 @@ from modules.application.errors import ConflictError, NotFoundError, ServiceErro
 from modules.application.internals.lasting_server import LastingServer
 from modules.application.internals.temporal_diagnosis import TemporalUnavailableError
 from modules.application.internals.temporal_gateway import TemporalGateway
-from modules.application.internals.worker_schedules import WorkerSchedules, seconds, task_queue
+from modules.application.internals.worker_schedules import WorkerSchedules, task_queue, timedelta_of
 from modules.application.internals.worker_server import WorkerServer
 from modules.application.worker import (
     Lane,
@@ -213,7 +213,7 @@ class WorkerRuntime:
                 id=start.workflow_id,
                 task_queue=self.task_queue(start.lane),
                 task_timeout=timedelta(seconds=self._settings.workflow_task_timeout_seconds),
-                run_timeout=seconds(start.run_timeout_seconds),
+                run_timeout=timedelta_of(start.run_timeout_seconds),
                 request_eager_start=eager,
                 static_summary=start.summary,
                 static_details=start.details,

@@ -80,17 +80,18 @@ class WorkerSchedules:
                 if wanted.update:
                     await client.get_schedule_handle(schedule_id).update(replaced, rpc_timeout=timeout)
 
-        for last in (*[False] * (KEEP_TRIES - 1), True):
+        tries_left = KEEP_TRIES
+        while True:
             try:
                 await create_or_update()
-                break
             except RPCError as error:
-                failure = schedule_failure(error, self._settings)
-                if last or not isinstance(failure, UnavailableError):
+                failure, tries_left = schedule_failure(error, self._settings), tries_left - 1
+                if tries_left == 0 or not isinstance(failure, UnavailableError):
                     raise failure from error
                 _log.warning("schedule not kept yet", action="schedule.retried", status=error.status.name)
+            else:
+                return schedule_id
             await asyncio.sleep(self._retry_seconds)
-        return schedule_id
 
     def _schedule(self, wanted: CronSchedule) -> Schedule:
         cls = wanted.worker
@@ -102,7 +103,7 @@ class WorkerSchedules:
                 # Environments may share a namespace, and their schedules tick at the same moment.
                 id=self._schedule_id(cls),
                 task_queue=task_queue(self._settings, start.lane),
-                run_timeout=seconds(start.run_timeout_seconds),
+                run_timeout=timedelta_of(start.run_timeout_seconds),
                 task_timeout=timedelta(seconds=self._settings.workflow_task_timeout_seconds),
                 static_summary=start.summary,
                 static_details=start.details,
@@ -167,8 +168,8 @@ def task_queue(settings: TemporalSettings, lane: Lane) -> str:
     return f"{settings.task_queue_prefix}-{lane.value}"
 
 
-def seconds(length: float | None) -> timedelta | None:
-    return None if length is None else timedelta(seconds=length)
+def timedelta_of(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
 
 
 async def _ended(handle: WorkflowHandle[Any, Any], wait_seconds: float) -> Any:
