@@ -42,8 +42,6 @@ LOOK_AGAIN_SECONDS = 0.2
 LIMIT_SECONDS = 900.0
 # As long as registration tokens are.
 TOKEN_PADDING = "x" * 140
-# Rows fall due only when the benchmark says so.
-NEVER = "0 0 1 1 *"
 
 Documents = Collection[dict[str, Any]]
 
@@ -112,7 +110,6 @@ class BulkRoom:
 def bulk_room(name: str, engine: SimulatorEngine = "granian") -> Iterator[BulkRoom]:
     """Fresh servers and an application of role OPERATOR, for one benchmark."""
     with bench_stack(name, engine) as stack:
-        os.environ["SCAN_CRON"] = NEVER
         # The ramp's purpose is to slow down; it is left out here and tested for what it does.
         os.environ["RATE_RAMP_SECONDS"] = "0"
         application = bootstrap(role=Role.OPERATOR)

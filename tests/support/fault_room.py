@@ -48,8 +48,6 @@ FINISH_SECONDS = 60.0
 HISTORIES_READ = 20
 HANGING_SHOWN = 5
 UNSETTLED = {"active": True, "status": {"$in": ["pending", "processing"]}}
-# The tests trigger every scan themselves.
-NEVER = "0 0 1 1 *"
 
 
 class FaultRoom:
@@ -78,7 +76,6 @@ class FaultRoom:
             "DELIVERY_MAX_BACKOFF_SECONDS": "0.3",
             "DELIVERY_IMMEDIATE_MAX_BACKOFF_SECONDS": "0.3",
             "DELIVERY_BREAKER_COOLDOWN_SECONDS": "0.5",
-            "SCAN_CRON": NEVER,
             **{name: str(value) for name, value in settings.items()},
         }
         self._quick_takeover = QUICK_TAKEOVER.keys() - settings.keys()

@@ -30,7 +30,8 @@ def load(folder: Path = CONFIG_FOLDER, app_env: str = "test", **variables: str) 
 
 @pytest.mark.parametrize("app_env", ENVIRONMENTS)
 def test_every_environment_loads(app_env: str) -> None:
-    assert load(app_env=app_env).scan.cron == "*/5 * * * *"
+    expected = "0 0 1 1 *" if app_env == "test" else "*/5 * * * *"
+    assert load(app_env=app_env).scan.cron == expected
 
 
 def test_an_environments_file_wins_over_the_default_and_a_variable_over_both(folder: Path) -> None:
@@ -131,11 +132,11 @@ def test_an_unknown_key_in_a_file_is_refused(folder: Path, file: str) -> None:
 
 def test_a_missing_setting_is_named(folder: Path) -> None:
     content = yaml.safe_load((folder / "default.yml").read_text())
-    del content["scan"]["cron"]
+    del content["scan"]["page_size"]
     (folder / "default.yml").write_text(yaml.safe_dump(content))
     with pytest.raises(ConfigurationError) as error:
         load(folder)
-    assert error.value.field == "scan.cron"
+    assert error.value.field == "scan.page_size"
 
 
 def test_settings_cannot_be_changed() -> None:
