@@ -86,6 +86,23 @@ def test_limit_and_app_hold_for_each_of_many_accounts(devices: Devices) -> None:
 
 
 @pytest.mark.usefixtures("crowd")
+@pytest.mark.parametrize("limit", [5, 500])
+def test_accounts_of_many_devices_are_told_whole_beside_others(devices: Devices, limit: int) -> None:
+    for number in range(30):
+        devices.register_device(
+            account_id="acc-3",
+            app_id="default",
+            platform=Platform.ANDROID,
+            kind=TargetKind.TOKEN,
+            address=f"acc-3/many/{number:02}",
+        )
+    account_ids = ["acc-2", "acc-3", "acc-4"]
+    found = devices.active_devices_for(account_ids=account_ids, limit=limit)
+    assert found == {each: devices.active_devices(account_id=each, limit=limit) for each in account_ids}
+    assert len(found["acc-3"]) == min(limit, 33)
+
+
+@pytest.mark.usefixtures("crowd")
 def test_listing_reads_what_it_returns(devices: Devices, profiled: Profiled) -> None:
     entries = profiled(lambda: devices.list_devices(account_id="acc-7", include_inactive=True))
     found = devices.list_devices(account_id="acc-7", include_inactive=True)

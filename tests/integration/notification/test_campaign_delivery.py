@@ -58,6 +58,10 @@ def row_of(room: CampaignRoom, campaign_id: str, account_id: str) -> dict[str, A
     return dict(row)
 
 
+def moved(source: str, target: str) -> dict[str, Any]:
+    return {"status": target, "last_transition": {"source": source, "target": target}}
+
+
 def test_a_slice_has_a_row_and_a_message_for_each_account(room: CampaignRoom) -> None:
     accounts = names(300)
     room.register_many(accounts)
@@ -119,6 +123,31 @@ def test_an_account_named_twice_is_told_once(room: CampaignRoom) -> None:
     first, second = deliver(room, campaign_id, 0, 1), deliver(room, campaign_id, 0, 1, page=1)
     assert (first.counts, second.counts) == ({"sent": 1}, {"duplicate": 1})
     assert len(room.push.accepted()) == 1
+
+
+def test_names_beyond_an_accounts_first_count_once_its_row_exists(room: CampaignRoom) -> None:
+    room.register_many(["a", "b"])
+    campaign_id = room.send(AccountList(account_ids=["a", "b", "a", "b", "a"]))
+    assert deliver(room, campaign_id, 0, 1).counts == {"sent": 1, "duplicate": 2}
+    assert deliver(room, campaign_id, 0, 5).counts == {"sent": 2, "duplicate": 3}
+
+
+def test_a_page_is_tried_again_when_its_first_row_is_due(room: CampaignRoom) -> None:
+    first, second, held, over = accounts = names(4)
+    campaign_id = room.send(AccountList(account_ids=accounts))
+    soon, later = (datetime.now(UTC) + timedelta(seconds=seconds) for seconds in (40, 400))
+    for account_id, due_at in ((first, later), (second, soon)):
+        room.write_row(campaign_id, account_id, next_retry_at=due_at, retry_count=1)
+    lease = {"id": "c", "owner": "o", "claimed_at": soon, "lease_expires_at": later, "recovered": False}
+    room.write_row(campaign_id, held, **moved("pending", "processing"), claim=lease)
+    ending = {**moved("processing", "failed"), "finished_at": soon, "error_type": "no_active_devices"}
+    room.write_row(campaign_id, over, **ending)
+    stopped = asyncio.Event()
+    stopped.set()
+    report = deliver(room, campaign_id, stopped=stopped)
+    assert report.counts == {"pending": 2, "processing": 1, "failed:no_active_devices": 1}
+    assert report.retry_in_seconds is not None
+    assert 20 < report.retry_in_seconds <= 40
 
 
 def test_a_stopped_slice_says_how_far_it_got(room: CampaignRoom) -> None:

@@ -44,6 +44,8 @@ _BY_ADDRESS = "address"
 _RETIREMENTS_A_COMMAND = 1_000
 # Most accounts have few devices, so that one read mostly fills a page; with many it takes a few more.
 _KEYS_AN_ACCOUNT = 2
+# The same holds for a look-up of many accounts: grouping them costs the server half as much again.
+_DEVICES_AN_ACCOUNT = 4
 
 
 class DeviceRepository(Repository):
@@ -290,17 +292,32 @@ class DeviceRepository(Repository):
     async def active_for(
         self, *, account_ids: Sequence[str], app_id: str | None, limit: int
     ) -> dict[str, list[Device]]:
+        wanted = _active(account_ids, app_id)
+        most = len(account_ids) * _DEVICES_AN_ACCOUNT
+        documents = await self._patience.repeated(lambda: self._in_order(wanted, most))
+        if len(documents) == most:
+            return await self._first_of_each(wanted, limit, len(account_ids))
+        devices: dict[str, list[Device]] = {}
+        for document in documents:
+            devices.setdefault(document["account_id"], []).append(_device(document))
+        return {account_id: each[:limit] for account_id, each in devices.items()}
+
+    async def _in_order(self, wanted: Document, limit: int) -> list[Document]:
+        cursor = self._collection.find(wanted, hint=_BY_ACCOUNT, limit=limit, batch_size=one_batch(limit))
+        return await cursor.sort([("account_id", ASCENDING), *_MOST_RECENT_FIRST]).to_list()
+
+    async def _first_of_each(self, wanted: Document, limit: int, accounts: int) -> dict[str, list[Device]]:
         # Cut off by the server ($firstN, MongoDB 5.2): 32 ms, not 94, when one of 501 accounts has 20,000.
         first = {"$firstN": {"n": limit, "input": "$$ROOT"}}
         pipeline: list[dict[str, Any]] = [
-            {"$match": _active(account_ids, app_id)},
+            {"$match": wanted},
             {"$sort": {"account_id": ASCENDING, **dict(_MOST_RECENT_FIRST)}},
             {"$group": {"_id": "$account_id", "devices": first}},
         ]
 
         async def grouped() -> list[Document]:
             cursor = await self._collection.aggregate(
-                pipeline, hint=_BY_ACCOUNT, batchSize=one_batch(len(account_ids))
+                pipeline, hint=_BY_ACCOUNT, batchSize=one_batch(accounts)
             )
             return await cursor.to_list()
 

@@ -134,36 +134,49 @@ class CampaignRowRepository:
         self, page: int, account_ids: Sequence[str], row_ids: Mapping[str, ObjectId]
     ) -> PageOutcome:
         """What became of the page's accounts, by their `row_ids`; those without a row are not counted."""
-        times_named = Counter(account_ids)
-        wanted = {"_id": {"$in": list(row_ids.values())}}
-        fields = {
-            "account_id": 1,
-            "status": 1,
-            "active": 1,
-            "error_type": 1,
-            "created_at": 1,
-            "next_retry_at": 1,
-            "campaign.page": 1,
-            "claim.lease_expires_at": 1,
-        }
+        groups = await self._patience.repeated(lambda: self._grouped(page, list(row_ids.values())))
         counts: Counter[str] = Counter()
         open_until: list[datetime] = []
-        rows = await self._patience.repeated(
-            lambda: self._collection.find(
-                wanted, fields, hint=_BY_ID, batch_size=one_batch(len(row_ids))
-            ).to_list()
-        )
-        for row in rows:
-            named = times_named[row["account_id"]]
-            if row["campaign"]["page"] != page:
-                counts[DUPLICATE] += named
+        for group in groups:
+            if not group["is_of_page"]:
+                counts[DUPLICATE] += group["rows"]
                 continue
-            counts[_word_for(row)] += 1
-            counts[DUPLICATE] += named - 1
-            moment = _next_moment(row)
+            counts[_word_for(group)] += group["rows"]
+            moment = _next_moment(group)
             if moment is not None:
                 open_until.append(moment)
+        counts[DUPLICATE] += await self._named_again(account_ids, row_ids)
         return PageOutcome(counts=dict(+counts), open_until=min(open_until, default=None))
+
+    async def _grouped(self, page: int, row_ids: Sequence[ObjectId]) -> list[Document]:
+        """The rows by what became of them: a group is as one row, with first moments, and its `rows`."""
+        alike = {name: f"${name}" for name in ("status", "active", "error_type")}
+        claim = {"lease_expires_at": "$lease_ends_at"}
+        pipeline: list[Document] = [
+            {"$match": {"_id": {"$in": row_ids}}},
+            {
+                "$group": {
+                    "_id": {**alike, "is_of_page": {"$eq": ["$campaign.page", page]}},
+                    "rows": {"$sum": 1},
+                    "next_retry_at": {"$min": {"$ifNull": ["$next_retry_at", "$created_at"]}},
+                    "lease_ends_at": {"$min": "$claim.lease_expires_at"},
+                }
+            },
+            {"$replaceWith": {"$mergeObjects": ["$$ROOT", "$_id", {"claim": claim}]}},
+        ]
+        cursor = await self._collection.aggregate(pipeline, hint=_BY_ID)
+        return await cursor.to_list()
+
+    async def _named_again(self, account_ids: Sequence[str], row_ids: Mapping[str, ObjectId]) -> int:
+        """How many names the accounts that have rows are given beyond their first."""
+        if len(account_ids) == len(row_ids):
+            return 0
+        again = {row_ids[each]: times - 1 for each, times in Counter(account_ids).items() if times > 1}
+        wanted = {"_id": {"$in": list(again)}}
+        rows = await self._patience.repeated(
+            lambda: self._collection.find(wanted, {"_id": 1}, hint=_BY_ID).to_list()
+        )
+        return sum(again[row["_id"]] for row in rows)
 
 
 def _are_there_already(error: BulkWriteError) -> bool:
