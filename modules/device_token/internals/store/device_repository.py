@@ -16,9 +16,15 @@ from modules.application.repository import Document, Repository, one_batch
 from modules.application.transactions import in_transaction
 from modules.device_token.errors import TooManyDevicesError
 from modules.device_token.internals.device_params import DeviceRegistration
-from modules.device_token.internals.installations import MARK_OF_TOKENS, installation_id
+from modules.device_token.internals.installations import installation_id
 from modules.device_token.internals.store.device_locks import DeviceLocks
 from modules.device_token.internals.store.device_model import DeviceModel
+from modules.device_token.internals.store.device_queries import (
+    active_devices,
+    key_of,
+    matching_devices,
+    others_of_installation,
+)
 from modules.device_token.internals.store.device_updates import (
     registration_update,
     state_update,
@@ -142,12 +148,12 @@ class DeviceRepository(Repository):
 
         Whoever adds one of the same installation writes this device too, so that either is seen by the other.
         """
-        others = _others_of_installation(registration)
+        others = others_of_installation(registration)
         if others is not None and await self._collection.find_one(others, {"_id": 1}, hint=_BY_ADDRESS):
             return None
         known = {"account_id": registration.account_id, "state": DeviceState.ACTIVE.value}
         return await self._collection.find_one_and_update(
-            {**_key(registration), **known},
+            {**key_of(registration), **known},
             registration_update(registration),
             hint=_BY_ADDRESS,
             return_document=ReturnDocument.AFTER,
@@ -156,7 +162,7 @@ class DeviceRepository(Repository):
     async def _registered(
         self, registration: DeviceRegistration, most: int, session: AsyncClientSession
     ) -> Document | None:
-        key, others = _key(registration), _others_of_installation(registration)
+        key, others = key_of(registration), others_of_installation(registration)
         installation = installation_id(registration.kind, registration.address)
         locks: list[tuple[str, ...]] = [("account", registration.account_id)]
         if installation is not None:
@@ -287,12 +293,12 @@ class DeviceRepository(Repository):
         return await self._most_recent(wanted, limit)
 
     async def active(self, *, account_id: str, app_id: str | None, limit: int) -> list[Device]:
-        return await self._most_recent(_active([account_id], app_id), limit)
+        return await self._most_recent(active_devices([account_id], app_id), limit)
 
     async def active_for(
         self, *, account_ids: Sequence[str], app_id: str | None, limit: int
     ) -> dict[str, list[Device]]:
-        wanted = _active(account_ids, app_id)
+        wanted = active_devices(account_ids, app_id)
         most = len(account_ids) * _DEVICES_AN_ACCOUNT
         documents = await self._patience.repeated(lambda: self._in_order(wanted, most))
         if len(documents) == most:
@@ -336,7 +342,7 @@ class DeviceRepository(Repository):
         # Without a bound on its first field the index would be read for its order only.
         after = after_account_id or ""
         while (missing := limit - len(found)) > 0:
-            wanted = {**_matching(criteria), "account_id": {"$gt": after}}
+            wanted = {**matching_devices(criteria), "account_id": {"$gt": after}}
             keys = missing * _KEYS_AN_ACCOUNT
             documents = await self._patience.repeated(partial(self._keys_of, wanted, limit=keys))
             found.update(dict.fromkeys(document["account_id"] for document in documents))
@@ -358,49 +364,6 @@ class DeviceRepository(Repository):
 
         documents = await self._patience.repeated(found)
         return [_device(document) for document in documents]
-
-
-def _key(registration: DeviceRegistration) -> Document:
-    return {
-        "app_id": registration.app_id,
-        "kind": registration.kind.value,
-        "address": registration.address,
-    }
-
-
-def _others_of_installation(registration: DeviceRegistration) -> Document | None:
-    """Devices in use at other addresses of the same installation; None for an address that names none.
-
-    A token begins with the installation's id, so the index on addresses finds them.
-    """
-    installation = installation_id(registration.kind, registration.address)
-    if installation is None:
-        return None
-    first, beyond = f"{installation}{MARK_OF_TOKENS}", f"{installation}{MARK_OF_TOKENS[:-1]}2"
-    others: list[Document] = [{"kind": TargetKind.TOKEN.value, "address": {"$gte": first, "$lt": beyond}}]
-    if registration.kind is TargetKind.TOKEN:
-        others[0]["address"]["$ne"] = registration.address
-        others.append({"kind": TargetKind.FID.value, "address": installation})
-    in_use = {"$ne": DeviceState.INACTIVE.value}
-    return {"$or": [{"app_id": registration.app_id, **each, "state": in_use} for each in others]}
-
-
-def _active(account_ids: Sequence[str], app_id: str | None) -> Document:
-    wanted: Document = {"account_id": {"$in": list(account_ids)}, "state": DeviceState.ACTIVE.value}
-    if app_id is not None:
-        wanted["app_id"] = app_id
-    return wanted
-
-
-def _matching(criteria: DeviceCriteria) -> Document:
-    wanted: Document = {"state": DeviceState.ACTIVE.value}
-    if criteria.app_id is not None:
-        wanted["app_id"] = criteria.app_id
-    if criteria.platforms:
-        wanted["platform"] = {"$in": [platform.value for platform in criteria.platforms]}
-    seen = {"$gt": criteria.last_seen_after, "$lt": criteria.last_seen_before}
-    bounds = {operator: moment for operator, moment in seen.items() if moment is not None}
-    return {**wanted, "last_seen_at": bounds} if bounds else wanted
 
 
 def _device(document: Mapping[str, Any] | None) -> Device:
