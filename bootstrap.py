@@ -25,16 +25,17 @@ from modules.application.service_facade import ServiceFacade
 from modules.application.service_loop import LibraryLoop, WorkerLoop
 from modules.application.worker import WorkerPlan
 from modules.authentication.authentication_service import AuthenticationService
+from modules.campaign.campaign_service import CampaignService
+from modules.campaign.workers.campaign_activities import CampaignActivities
+from modules.campaign.workers.campaign_run import TemporalCampaignRuns, run_campaign
 from modules.config.config_service import ConfigService
 from modules.config.types import Settings
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.erasure.erasure_service import ErasureService
 from modules.logger.logger_service import get_logger
-from modules.notification.campaign_service import CampaignService
+from modules.notification.bulk_service import BulkService
 from modules.notification.notification_service import NotificationService
 from modules.notification.workers.activities import PushNotificationActivities
-from modules.notification.workers.campaign_activities import CampaignActivities
-from modules.notification.workers.campaign_run import TemporalCampaignRuns, run_campaign
 from modules.notification.workers.immediate_run import immediate_run
 from modules.preference.preference_service import PreferenceService
 from temporal_config import SEARCH_ATTRIBUTES, WORKERS, caller_slots, schedules, worker_slots
@@ -42,6 +43,7 @@ from temporal_config import SEARCH_ATTRIBUTES, WORKERS, caller_slots, schedules,
 _FACADES = (
     ErasureService,
     CampaignService,
+    BulkService,
     NotificationService,
     AuthenticationService,
     PreferenceService,
@@ -120,9 +122,7 @@ class Application:
             settings=settings,
             run=run_campaign,
             runs=TemporalCampaignRuns(),
-            validate=NotificationService.validate_push_async,
-            deliver=NotificationService.deliver_counted_async,
-            wait_open=NotificationService.wait_open_async,
+            wait_open=BulkService.wait_open_async,
         )
         await AuthenticationService.start(
             database=database,

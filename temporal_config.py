@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from modules.application.worker import CronSchedule, Lane, WorkerClass
+from modules.campaign.workers.campaign_worker import CampaignWorker
 from modules.config.types import WorkerSettings
-from modules.notification.workers.campaign_worker import CampaignWorker
 from modules.notification.workers.push_notification_batch_worker import PushNotificationBatchWorker
 from modules.notification.workers.push_notification_worker import PushNotificationWorker
 from modules.notification.workers.push_notifications_worker import PushNotificationsWorker

@@ -17,9 +17,8 @@ from benchmarks.bench_room import ProcessorTime, tell
 from benchmarks.bulk_room import PARAMS, BulkRoom, bulk_room, make_accounts, processor_us_each, wait_until
 from benchmarks.throughput_picture import draw
 from demo.serve import run_process
-from modules.notification.audience_types import AccountList, CampaignState
-from modules.notification.campaign_service import CampaignService
-from modules.notification.notification_service import NotificationService
+from modules.campaign.campaign_service import CampaignService
+from modules.campaign.types import AccountList, CampaignState
 
 SAMPLE_SECONDS = 1.0
 
@@ -29,7 +28,7 @@ def run_campaign(room: BulkRoom, accounts: list[str], key: str) -> tuple[float, 
     accepted_before = int(room.control.stats()["accepted"])
     samples = [(0.0, 0)]
     started = time.perf_counter()
-    campaign_id = NotificationService.send_push_to_audience(
+    campaign_id = CampaignService.send_push_to_audience(
         audience=AccountList(account_ids=accounts), params=PARAMS, campaign_key=key
     )
 

@@ -22,10 +22,10 @@ from benchmarks.bench_room import ProcessorTime, tell
 from benchmarks.bulk_room import BulkRoom, bulk_room, processor_us_each
 from bootstrap import Application, Role, bootstrap
 from demo.serve import run_process
-from modules.notification.internals.campaign_audience import CampaignAudience
-from modules.notification.internals.store.campaign_page_repository import CampaignPageRepository
-from modules.notification.internals.store.campaign_row_repository import CampaignRowRepository
-from modules.notification.internals.store.campaign_rows import campaign_row_ids
+from modules.campaign.internals.campaign_audience import CampaignAudience
+from modules.campaign.internals.store.campaign_page_repository import CampaignPageRepository
+from modules.notification.internals.store.rows.shared_row_repository import SharedRowRepository
+from modules.notification.internals.store.rows.shared_rows import page_rows
 
 SMALL = 10_000
 # As slices of two worker processes are under way.
@@ -37,7 +37,7 @@ async def fan_out(application: Application, accounts: int) -> None:
     retention_days = application.settings.retention.finished_days
     pages = CampaignPageRepository(database.database, retention_days=retention_days)
     audience = CampaignAudience(pages, database.clock)
-    rows = CampaignRowRepository(database.database)
+    rows = SharedRowRepository(database.database)
     campaign_id = ObjectId()
     stored = await audience.store_list(campaign_id, (f"fan-{number:08d}" for number in range(accounts)))
     numbers = count()
@@ -47,11 +47,9 @@ async def fan_out(application: Application, accounts: int) -> None:
             if page >= stored.extent.pages:
                 return
             found = await pages.get(campaign_id, page)
-            row_ids = campaign_row_ids(campaign_id, found.account_ids)
+            written = page_rows(str(campaign_id), page, found.account_ids)
             now = await database.clock.now()
-            await rows.write(
-                campaign_id, page, row_ids, expires_at=None, now=now, is_first_visit=not found.is_visited
-            )
+            await rows.write(written, expires_at=None, now=now, is_first_visit=not found.is_visited)
 
     await asyncio.gather(*(write() for _ in range(WRITERS)))
 

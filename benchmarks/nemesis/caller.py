@@ -26,10 +26,10 @@ from benchmarks.nemesis.load import (
 from benchmarks.nemesis.records import Call, What, begin_line, end_line
 from bootstrap import bootstrap
 from modules.application.errors import ServiceError
+from modules.campaign.campaign_service import CampaignService
+from modules.campaign.types import AccountList
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import Platform, TargetKind
-from modules.notification.audience_types import AccountList
-from modules.notification.campaign_service import CampaignService
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import OutcomePolicy, SendPushParams
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from modules.notification.audience_types import Campaign
+from modules.campaign.types import Campaign
 from simulator.audit_log import AuditEntry
 
 Document = dict[str, Any]

@@ -19,9 +19,9 @@ from bootstrap import Role
 from local_stack.local_stack_service import LocalStack
 from modules.application.errors import ServiceError
 from modules.application.worker import Lane
-from modules.notification.audience_types import Campaign, CampaignState
-from modules.notification.campaign_service import CampaignService
-from modules.notification.campaign_types import FINAL_STATES
+from modules.campaign.campaign_service import CampaignService
+from modules.campaign.run_types import FINAL_STATES
+from modules.campaign.types import Campaign, CampaignState
 from tests.support.fault_room import HISTORIES_READ, FaultRoom
 from tests.support.mongodb_nodes import MongodbNodes
 from tests.support.servers import ROOT

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -15,6 +15,8 @@ MAX_URL_LENGTH = 2048
 MAX_NAME_LENGTH = 256
 MAX_KEY_LENGTH = 255
 
+# The code of an expiry that is past.
+TOO_LATE = "expired"
 _SHOWN_KEY_LENGTH = 64
 _SPACES_AND_CONTROLS = re.compile(r"[\s\x00-\x1f\x7f]")
 
@@ -22,6 +24,11 @@ _SPACES_AND_CONTROLS = re.compile(r"[\s\x00-\x1f\x7f]")
 def app_id_problems(app_id: object, *, field: str = "app_id") -> list[Problem]:
     """What is wrong with the id of an app."""
     return [] if is_app_id(app_id) else [Problem("invalid_app_id", field, f"must be {APP_ID_RULE}")]
+
+
+def is_only_too_late(problems: Iterable[Problem]) -> bool:
+    """True when nothing is wrong but that the expiry is past, which a repeated request's may be."""
+    return [problem.code for problem in problems] == [TOO_LATE]
 
 
 class ProblemList:

@@ -25,6 +25,8 @@ from modules.application.store_patience import StorePatience
 
 Document = dict[str, Any]
 
+SECONDS_PER_DAY = 86_400
+
 
 @asynccontextmanager
 async def database_errors() -> AsyncIterator[None]:

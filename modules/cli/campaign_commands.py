@@ -40,7 +40,7 @@ from modules.notification.types import OutcomePolicy
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from modules.notification.audience_types import Campaign
+    from modules.campaign.types import Campaign
 
 app = typer.Typer(help="Campaigns: one message to an audience.")
 
@@ -154,10 +154,10 @@ def send(
     if problems:
         raise UsageProblemsError(problems)
     with audience_options.opened(query) as audience, application():
-        from modules.notification.notification_service import NotificationService
+        from modules.campaign.campaign_service import CampaignService
 
         with told_when_interrupted("the campaign"):
-            campaign_id = NotificationService.send_push_to_audience(
+            campaign_id = CampaignService.send_push_to_audience(
                 audience=audience,
                 params=params,
                 campaign_key=key,
@@ -184,7 +184,7 @@ def show_campaign(
     With --watch and --json, one document a line for every change.
     """
     with application():
-        from modules.notification.campaign_service import CampaignService
+        from modules.campaign.campaign_service import CampaignService
 
         def read() -> Campaign:
             return CampaignService.get_campaign(campaign_id=campaign_id)
@@ -203,7 +203,7 @@ def list_campaigns(
 ) -> None:
     """Campaigns, newest first."""
     with application():
-        from modules.notification.campaign_service import CampaignService
+        from modules.campaign.campaign_service import CampaignService
 
         found = CampaignService.list_campaigns(limit=limit)
     documents = [_document(each) for each in found]
@@ -222,7 +222,7 @@ def pause(campaign_id: IdArgument, _json: JsonOption = False) -> None:
     Exit code 3 says that it is recorded and obeyed, also by workers that come back, and not confirmed yet.
     """
     with application():
-        from modules.notification.campaign_service import CampaignService
+        from modules.campaign.campaign_service import CampaignService
 
         _show_state(CampaignService.pause_campaign(campaign_id=campaign_id))
 
@@ -231,7 +231,7 @@ def pause(campaign_id: IdArgument, _json: JsonOption = False) -> None:
 def resume(campaign_id: IdArgument, _json: JsonOption = False) -> None:
     """Go on with a campaign that is paused or has halted; exit code 3 as for pause."""
     with application():
-        from modules.notification.campaign_service import CampaignService
+        from modules.campaign.campaign_service import CampaignService
 
         _show_state(CampaignService.resume_campaign(campaign_id=campaign_id))
 
@@ -240,7 +240,7 @@ def resume(campaign_id: IdArgument, _json: JsonOption = False) -> None:
 def cancel(campaign_id: IdArgument, _json: JsonOption = False) -> None:
     """End a campaign for good; what is not sent yet is taken out of delivery. Exit code 3 as for pause."""
     with application():
-        from modules.notification.campaign_service import CampaignService
+        from modules.campaign.campaign_service import CampaignService
 
         _show_state(CampaignService.cancel_campaign(campaign_id=campaign_id))
 
@@ -257,7 +257,7 @@ def set_rate(
     if problems:
         raise UsageProblemsError(problems)
     with application():
-        from modules.notification.campaign_service import CampaignService
+        from modules.campaign.campaign_service import CampaignService
 
         _show_state(
             CampaignService.set_campaign_rate(campaign_id=campaign_id, rate_per_second=rate_per_second)
@@ -270,7 +270,7 @@ def _show(campaign: Campaign) -> None:
 
 def _standing_of(campaign_id: str) -> dict[str, object]:
     """What can be said of a campaign that is accepted: no more than why, where it cannot be read now."""
-    from modules.notification.campaign_service import CampaignService
+    from modules.campaign.campaign_service import CampaignService
 
     try:
         campaign = CampaignService.get_campaign(campaign_id=campaign_id)

@@ -15,9 +15,7 @@ from modules.account.types import account_id_problems
 from modules.application.app_ids import DEFAULT_APP_ID
 from modules.application.errors import InvalidInputError, Problem
 from modules.application.local_time import Meant, moment_meant
-from modules.cli.exit_codes import UsageProblemsError
-from modules.device_token.types import Platform
-from modules.notification.audience_types import (
+from modules.campaign.types import (
     AccountList,
     Audience,
     DeviceQuery,
@@ -25,6 +23,8 @@ from modules.notification.audience_types import (
     Topic,
     TopicCondition,
 )
+from modules.cli.exit_codes import UsageProblemsError
+from modules.device_token.types import Platform
 
 FROM_STANDARD_INPUT = "-"
 NO_RATE = "none"

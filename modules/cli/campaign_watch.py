@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from modules.campaign.types import Campaign
 from modules.cli.output import wants_json
-from modules.notification.audience_types import Campaign
 
 if TYPE_CHECKING:
     from rich.progress import Progress

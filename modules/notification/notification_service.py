@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
@@ -10,21 +9,17 @@ from modules.application.event_loop_thread import EventLoopThread
 from modules.application.mongo_database import MongoDatabase
 from modules.application.service_facade import ServiceFacade, blocking
 from modules.config.types import Settings
-from modules.notification.audience_types import Audience, Rollout
-from modules.notification.campaign_service import CampaignService
-from modules.notification.internals.delivery.attempt_tally import AttemptTally
-from modules.notification.internals.delivery.send_guard import SendingStop
+from modules.notification.bulk_service import BulkService
+from modules.notification.internals.bulk_core import assemble_bulk
 from modules.notification.internals.intake.request_acceptance import RunWorker
 from modules.notification.internals.notification_core import NotificationCore, assemble, check_providers
+from modules.notification.internals.push_notification_reader import row_ids_of
 from modules.notification.types import (
     DeliveryReport,
     DueRows,
     NotificationErasure,
     PushNotification,
-    PushPayload,
-    PushTarget,
     SendPushParams,
-    SendPushResult,
     TimelineEntry,
 )
 
@@ -51,6 +46,7 @@ class NotificationService(ServiceFacade[NotificationCore]):
         async def assembled() -> NotificationCore:
             core = assemble(settings, database, run_worker)
             await core.ensure()
+            BulkService.bind(assemble_bulk(settings, database, core), loop_thread)
             return core
 
         cls.bind(await loop_thread.call(assembled), loop_thread)
@@ -107,41 +103,6 @@ class NotificationService(ServiceFacade[NotificationCore]):
         )
 
     @classmethod
-    async def send_push_to_audience_async(
-        cls,
-        *,
-        audience: Audience,
-        params: SendPushParams,
-        campaign_key: str,
-        expires_at: datetime | None = None,
-        expires_in: timedelta | None = None,
-        rate_per_second: float | None = None,
-        rollout: Rollout | None = None,
-        dry_run: bool = False,
-    ) -> str:
-        """Accept one message to an audience; returns the campaign's id, see CampaignService for the rest.
-
-        The request is durable before this returns, and so is a list of accounts: it is read once, by pages,
-        in a thread. The same `campaign_key` with the same audience, content, rollout and `dry_run` returns
-        the first id and sends nothing twice. Preferences are obeyed. `rate_per_second` counts accounts; a
-        `dry_run` only works out the campaign's `plan`. It expires as one push does.
-
-        Raises InvalidInputError with every problem, nothing left; CampaignKeyConflictError;
-        CampaignDeferredError, which carries the id, when Temporal cannot be reached;
-        CampaignUnconfirmedError with the id of what may be recorded, and may be sent.
-        """
-        return await CampaignService.send_push_to_audience_async(
-            audience=audience,
-            params=params,
-            campaign_key=campaign_key,
-            expires_at=expires_at,
-            expires_in=expires_in,
-            rate_per_second=rate_per_second,
-            rollout=rollout,
-            dry_run=dry_run,
-        )
-
-    @classmethod
     async def get_push_notification_async(cls, *, notification_id: str) -> PushNotification:
         """One notification with its devices and timeline; raises PushNotificationNotFoundError."""
         return await cls._on_core(lambda core: core.queries.get(notification_id))
@@ -176,26 +137,14 @@ class NotificationService(ServiceFacade[NotificationCore]):
 
         What workers call. The claim decides who sends, so calling it twice sends once.
         """
-        return await cls._on_core(lambda core: core.delivery.deliver(notification_ids))
+        row_ids = row_ids_of(notification_ids)
+        return await cls._on_core(lambda core: core.delivery.deliver(row_ids))
 
     @classmethod
     async def deliver_grouped_async(cls, *, notification_ids: Sequence[str]) -> list[DeliveryReport]:
         """As `deliver_async`, a moment later, together with what others in this process ask for."""
-        return await cls._on_core(lambda core: core.group.deliver(notification_ids))
-
-    @classmethod
-    async def deliver_counted_async(
-        cls, *, notification_ids: Sequence[str], tally: AttemptTally, stop: SendingStop
-    ) -> list[DeliveryReport]:
-        """As `deliver_async`; `tally` counts the attempts as they are made, `stop` ends them midway."""
-        return await cls._on_core(
-            lambda core: core.delivery.deliver(notification_ids, tally=tally, stop=stop)
-        )
-
-    @classmethod
-    async def wait_open_async(cls, *, app_id: str, stopped: asyncio.Event) -> None:
-        """Return once the app's provider takes bulk messages again, or `stopped` is set."""
-        await cls._on_core(lambda core: core.wait_open(app_id, stopped))
+        row_ids = row_ids_of(notification_ids)
+        return await cls._on_core(lambda core: core.group.deliver(row_ids))
 
     @classmethod
     async def due_page_async(
@@ -257,13 +206,6 @@ class NotificationService(ServiceFacade[NotificationCore]):
         return await cls._on_core(lambda core: core.erasure.erase(account_id))
 
     @classmethod
-    async def validate_push_async(
-        cls, *, targets: Sequence[PushTarget], payload: PushPayload
-    ) -> SendPushResult:
-        """Have the provider check a payload for 1 to 500 targets; nothing is delivered, one result each."""
-        return await cls._on_core(lambda core: core.validate_push(targets, payload))
-
-    @classmethod
     async def check_provider(cls, *, settings: Settings, app_id: str) -> None:
         """Check an app's credentials and have the provider validate one message, on channels of its own.
 
@@ -272,7 +214,6 @@ class NotificationService(ServiceFacade[NotificationCore]):
         await check_providers(settings, app_id)
 
     send_push_for_account = blocking(send_push_for_account_async)
-    send_push_to_audience = blocking(send_push_to_audience_async)
     get_push_notification = blocking(get_push_notification_async)
     list_push_notifications = blocking(list_push_notifications_async)
     cancel_push_notification = blocking(cancel_push_notification_async)

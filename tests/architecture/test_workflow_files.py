@@ -17,15 +17,14 @@ from pathlib import Path
 import pytest
 from temporalio.common import RetryPolicy
 
-from modules.notification import campaign_types
+from modules.campaign import run_types
 from modules.notification.types import DeliveryReport
 from modules.notification.workers import params
 
 ROOT = Path(__file__).resolve().parents[2]
-_FOLDER = ROOT / "modules/notification/workers"
-WORKERS = sorted(_FOLDER.glob("*_worker.py"))
+WORKERS = sorted(ROOT.glob("modules/*/workers/*_worker.py"))
 # What a worker's file leaves to others runs in the sandbox as well.
-PARTS = [_FOLDER / f"campaign_{part}.py" for part in ("progress", "slices", "steps")]
+PARTS = [ROOT / f"modules/campaign/workers/campaign_{part}.py" for part in ("progress", "slices", "steps")]
 FORBIDDEN = {"asyncio", "time", "random", "uuid", "os", "threading", "socket", "structlog", "secrets"}
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "perf_counter"}
 CONTENT_FIELDS = {"title", "body", "data", "token", "address", "payload", "image_url", "click_action"}
@@ -117,7 +116,7 @@ def test_workflow_files_load_neither_mongodb_nor_firebase(path: Path) -> None:
         DeliveryReport,
         *(
             each
-            for module in (params, campaign_types)
+            for module in (params, run_types)
             for each in vars(module).values()
             if dataclasses.is_dataclass(each)
         ),

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from pydantic import SecretStr
 
 from modules.application.event_loop_thread import EventLoopThread
 from modules.application.mongo_database import MongoDatabase
-from modules.config.types import MongoSettings
+from tests.support.opened_database import opened_database
 
 
 @pytest.fixture
@@ -21,13 +20,6 @@ def loop_thread() -> Iterator[EventLoopThread]:
 
 @pytest.fixture
 def database(mongodb_uri: str, database_name: str, loop_thread: EventLoopThread) -> Iterator[MongoDatabase]:
-    opened = MongoDatabase(
-        MongoSettings(
-            uri=SecretStr(mongodb_uri),
-            database=database_name,
-            server_selection_timeout_seconds=5,
-            operation_timeout_seconds=20,
-        )
-    )
+    opened = opened_database(mongodb_uri, database_name)
     yield opened
     loop_thread.run(opened.close())

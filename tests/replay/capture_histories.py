@@ -15,10 +15,10 @@ from temporalio import activity
 from temporalio.client import WorkflowHistory
 
 from modules.application.worker import Lane
-from modules.notification.campaign_types import CampaignRunParams, RolloutParams
+from modules.campaign.run_types import CampaignRunParams, RolloutParams
+from modules.campaign.workers.campaign_worker import CampaignWorker
 from modules.notification.types import Status
 from modules.notification.workers import push_notifications_worker
-from modules.notification.workers.campaign_worker import CampaignWorker
 from modules.notification.workers.params import BatchParams, DueKey, ScanParams
 from modules.notification.workers.push_notification_batch_worker import (
     DELIVER_RANGE_ACTIVITY,

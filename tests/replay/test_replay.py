@@ -14,11 +14,11 @@ from temporalio.client import WorkflowHistory
 from temporalio.converter import DataConverter
 from temporalio.worker import Replayer
 
-from modules.notification.campaign_types import CampaignRunParams, RecordStateParams
+from modules.campaign.run_types import CampaignRunParams, RecordStateParams
+from modules.campaign.workers import campaign_progress
+from modules.campaign.workers.campaign_steps import RECORD_ACTIVITY
+from modules.campaign.workers.campaign_worker import CampaignWorker
 from modules.notification.types import DeliveryReport
-from modules.notification.workers import campaign_progress
-from modules.notification.workers.campaign_steps import RECORD_ACTIVITY
-from modules.notification.workers.campaign_worker import CampaignWorker
 from modules.notification.workers.params import (
     BatchParams,
     DeliverParams,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from modules.notification.audience_types import Campaign, CampaignState
+from modules.campaign.types import Campaign, CampaignState
 from tests.support.invariant import Document
 
 CANCELLED = "cancelled"

@@ -12,11 +12,10 @@ from pymongo.collection import Collection
 
 from bootstrap import Role
 from local_stack.local_stack_service import LocalStack
+from modules.campaign.campaign_service import CampaignService
+from modules.campaign.run_types import FINAL_STATES
+from modules.campaign.types import AccountList, Campaign
 from modules.device_token.types import Platform, TargetKind
-from modules.notification.audience_types import AccountList, Campaign
-from modules.notification.campaign_service import CampaignService
-from modules.notification.campaign_types import FINAL_STATES
-from modules.notification.notification_service import NotificationService
 from modules.notification.types import OutcomePolicy
 from tests.support.campaign_invariant import campaign_problems_of, word_for
 from tests.support.fault_room import FINISH_SECONDS, FaultRoom
@@ -67,7 +66,7 @@ class CampaignRoom(FaultRoom):
     ) -> str:
         """Send the room's message to the accounts; returns the campaign's id."""
         self.become(Role.CALLER)
-        campaign_id = NotificationService.send_push_to_audience(
+        campaign_id = CampaignService.send_push_to_audience(
             audience=AccountList(account_ids=audience),
             params=self.params(policy),
             campaign_key=f"campaign-{len(self._audiences)}",

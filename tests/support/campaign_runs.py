@@ -12,7 +12,7 @@ from uuid import uuid4
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from modules.notification.campaign_types import (
+from modules.campaign.run_types import (
     PAGE_ACCOUNTS,
     CampaignParams,
     CampaignRunParams,
@@ -25,8 +25,7 @@ from modules.notification.campaign_types import (
     SliceParams,
     SliceReport,
 )
-from modules.notification.types import LATENCY_BUCKETS_MS
-from modules.notification.workers.campaign_steps import (
+from modules.campaign.workers.campaign_steps import (
     CANCEL_ACTIVITY,
     COLLECT_ACTIVITY,
     FAILURE_ACTIVITY,
@@ -35,6 +34,7 @@ from modules.notification.workers.campaign_steps import (
     RECORD_ACTIVITY,
     SLICE_ACTIVITY,
 )
+from modules.notification.types import LATENCY_BUCKETS_MS
 
 LOST_PAGE = "a slice of the lost page"
 

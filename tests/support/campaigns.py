@@ -18,9 +18,8 @@ from modules.account.account_service import AccountService
 from modules.application.errors import ServiceError
 from modules.application.mongo_database import MongoDatabase
 from modules.application.worker import RunState
-from modules.notification.audience_types import AccountList, Audience, Campaign
-from modules.notification.campaign_service import CampaignService
-from modules.notification.campaign_types import (
+from modules.campaign.campaign_service import CampaignService
+from modules.campaign.run_types import (
     CampaignParams,
     CampaignRunParams,
     Collected,
@@ -29,8 +28,9 @@ from modules.notification.campaign_types import (
     SliceParams,
     SliceReport,
 )
-from modules.notification.internals.store.campaign_rows import campaign_row_id, new_campaign_row
-from modules.notification.notification_service import NotificationService
+from modules.campaign.types import AccountList, Audience, Campaign
+from modules.notification.bulk_service import BulkService
+from modules.notification.internals.store.rows.shared_rows import new_shared_row, shared_row_id
 from modules.notification.types import SendPushParams
 from tests.support.push_rows import Document
 from tests.support.push_service import PushService, make_params, push_service, settings_for
@@ -61,7 +61,7 @@ class Runs:
         return True
 
     async def wait_open(self, *, app_id: str, stopped: asyncio.Event) -> None:
-        await NotificationService.wait_open_async(app_id=app_id, stopped=stopped)
+        await BulkService.wait_open_async(app_id=app_id, stopped=stopped)
         self.on_open()
 
     async def control(self, *, campaign_id: str, update: str, argument: float | None) -> None:
@@ -93,7 +93,7 @@ class CampaignRoom:
     def send(self, audience: Audience | None = None, key: str = "key", **over: Any) -> str:
         """Accept a campaign; what belongs to the content goes into its params."""
         content = {name: over.pop(name) for name in list(over) if name in SendPushParams.__dataclass_fields__}
-        return NotificationService.send_push_to_audience(
+        return CampaignService.send_push_to_audience(
             audience=audience if audience is not None else AccountList(account_ids=["a", "b"]),
             params=make_params(**content),
             campaign_key=key,
@@ -139,8 +139,8 @@ class CampaignRoom:
     def write_row(self, campaign_id: str, account_id: str, page: int = 0, **over: Any) -> None:
         """A row of the campaign as a delivery would leave it."""
         of = ObjectId(campaign_id)
-        row_id = campaign_row_id(of, account_id)
-        row = new_campaign_row(row_id, of, page, account_id, expires_at=None, now=datetime.now(UTC))
+        row_id = shared_row_id(of, account_id)
+        row = new_shared_row(row_id, of, page, account_id, expires_at=None, now=datetime.now(UTC))
         self.rows.insert_one({**row, **over})
 
     def register_many(self, account_ids: list[str], **over: Any) -> None:
@@ -183,8 +183,6 @@ def campaign_room(stack: LocalStack, database_name: str, **over: str) -> Iterato
                 settings=settings,
                 run=runs.run,
                 runs=runs,
-                validate=NotificationService.validate_push_async,
-                deliver=NotificationService.deliver_counted_async,
                 wait_open=runs.wait_open,
             )
 

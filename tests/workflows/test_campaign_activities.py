@@ -12,8 +12,8 @@ from temporalio.exceptions import ActivityError, ApplicationError
 
 from modules.application.errors import ConflictError, UnavailableError
 from modules.application.worker import Lane
-from modules.notification.campaign_service import CampaignService
-from modules.notification.campaign_types import (
+from modules.campaign.campaign_service import CampaignService
+from modules.campaign.run_types import (
     Collected,
     CollectParams,
     FailedRunParams,
@@ -21,8 +21,8 @@ from modules.notification.campaign_types import (
     SliceParams,
     SliceReport,
 )
-from modules.notification.workers.campaign_activities import CampaignActivities
-from modules.notification.workers.campaign_worker import CampaignWorker
+from modules.campaign.workers.campaign_activities import CampaignActivities
+from modules.campaign.workers.campaign_worker import CampaignWorker
 from modules.notification.workers.params import ScanCounts, ScanParams
 from modules.notification.workers.push_notifications_worker import PushNotificationsWorker
 from tests.support.campaign_runs import make_campaign

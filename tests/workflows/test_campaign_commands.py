@@ -11,7 +11,7 @@ from temporalio.client import WorkflowUpdateStage
 from modules.application.errors import ConflictError, NotFoundError, UnavailableError
 from modules.application.internals import worker_runtime
 from modules.application.worker import Lane
-from modules.notification.workers.campaign_worker import CampaignWorker
+from modules.campaign.workers.campaign_worker import CampaignWorker
 from tests.support.campaign_runs import ScriptedCampaign, make_campaign
 from tests.support.workflow_runs import WorkflowRuns, event_types
 

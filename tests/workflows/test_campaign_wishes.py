@@ -8,15 +8,15 @@ import pytest
 from temporalio.client import WorkflowFailureError
 
 from modules.application.worker import Lane
-from modules.notification.campaign_types import CampaignRunParams
-from modules.notification.workers import campaign_worker
-from modules.notification.workers.campaign_steps import (
+from modules.campaign.run_types import CampaignRunParams
+from modules.campaign.workers import campaign_worker
+from modules.campaign.workers.campaign_steps import (
     CANCEL_ACTIVITY,
     COLLECT_ACTIVITY,
     PLAN_ACTIVITY,
     SLICE_ACTIVITY,
 )
-from modules.notification.workers.campaign_worker import CampaignWorker
+from modules.campaign.workers.campaign_worker import CampaignWorker
 from tests.support.campaign_runs import ScriptedCampaign, make_campaign
 from tests.support.workflow_runs import WorkflowRuns, event_types, whole_chain
 

@@ -9,9 +9,9 @@ from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import WorkflowHandle
 
 from modules.application.worker import Lane
-from modules.notification.campaign_types import CampaignProgress, RolloutParams
-from modules.notification.workers import campaign_worker
-from modules.notification.workers.campaign_worker import CampaignWorker
+from modules.campaign.run_types import CampaignProgress, RolloutParams
+from modules.campaign.workers import campaign_worker
+from modules.campaign.workers.campaign_worker import CampaignWorker
 from tests.support.campaign_runs import ScriptedCampaign, make_campaign
 from tests.support.workflow_runs import WorkflowRuns, event_types, whole_chain
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from modules.application.errors import Problem
 from modules.application.param_rules import ProblemList, app_id_problems, is_encodable, member_path
 from modules.notification.internals.channels.fcm.click_target import check_click_action
 from modules.notification.internals.channels.fcm.message_builder import (
@@ -18,7 +17,7 @@ from modules.notification.internals.channels.fcm.message_builder import (
 from modules.notification.internals.channels.fcm.message_encoder import EncodedMessage
 from modules.notification.internals.channels.fcm.silent_rules import check_silence, check_text
 from modules.notification.internals.channels.port import MAX_TARGETS
-from modules.notification.internals.intake.expiry import EXPIRED, resolve_expiry
+from modules.notification.internals.intake.expiry import resolve_expiry
 from modules.notification.types import (
     AndroidOptions,
     ApnsOptions,
@@ -105,11 +104,6 @@ class FCMParams:
         if size > limit_bytes:
             reason = f"the message is {size} bytes of JSON in UTF-8, FCM takes at most {limit_bytes}"
             problems.add("payload_too_large", "params", reason)
-
-
-def is_only_too_late(problems: Iterable[Problem]) -> bool:
-    """True when nothing is wrong but that `expires_at` is past, which a repeated request may be."""
-    return [problem.code for problem in problems] == [EXPIRED]
 
 
 def check_target_count(count: object, problems: ProblemList) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import random
 import socket
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -34,7 +33,7 @@ from modules.notification.internals.push_notification_writer import PushNotifica
 from modules.notification.internals.store.push_notification_repository import PushNotificationRepository
 from modules.notification.internals.store.rate_quota_repository import RateQuotaRepository
 from modules.notification.internals.store.rows.row_erasure import PushNotificationErasure
-from modules.notification.types import Priority, PushPayload, PushTarget, SendPushResult
+from modules.notification.types import Priority
 
 # A breaker can close, and a pause grow, while one waits.
 LOOK_AGAIN_SECONDS = 1.0
@@ -63,27 +62,10 @@ class NotificationCore:
         await self.repository.ensure()
         await self.rates.ensure()
 
-    async def validate_push(self, targets: Sequence[PushTarget], payload: PushPayload) -> SendPushResult:
-        """See PushChannel; on the channel of normal rows."""
-        channel = self.lanes[Priority.NORMAL].channels[Provider.FCM]
-        return await channel.validate_push(targets, payload)
-
     async def warm_up(self) -> None:
         """Have every channel read its credentials; what cannot be used is logged and closes itself alone."""
         channels = [channel for lane in self.lanes.values() for channel in lane.channels.values()]
         await asyncio.gather(*(channel.warm_up() for channel in channels))
-
-    async def wait_open(self, app_id: str, stopped: asyncio.Event) -> None:
-        """Return once neither a pause nor an open breaker holds the app's bulk messages, or at the stop."""
-        gates = self.lanes[Priority.NORMAL].channels.values()
-        while not stopped.is_set():
-            closed = max(gate.closed_seconds(app_id) for gate in gates)
-            closed = max(closed, self.governor.paused_seconds(app_id))
-            if closed <= 0:
-                return
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(closed, LOOK_AGAIN_SECONDS)):
-                    await stopped.wait()
 
     async def close(self) -> None:
         """Let deliveries end, those at once that wait for permits, then release the channels' connections."""

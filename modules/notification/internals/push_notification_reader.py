@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from bson import ObjectId
@@ -59,11 +59,12 @@ class PushNotificationReader:
         """How many rows are due now, counted up to `limit`."""
         return await self._repository.due.count(now=await self._clock.now(), limit=limit)
 
-    async def due_range(self, *, after: tuple[datetime, str] | None, last: tuple[datetime, str]) -> list[str]:
+    async def due_range(
+        self, *, after: tuple[datetime, str] | None, last: tuple[datetime, str]
+    ) -> list[ObjectId]:
         """The ids of normal rows due from the keyset `after` (left out) to `last`, oldest first."""
         first = None if after is None else (after[0], row_id_of(after[1]))
-        row_ids = await self._repository.due.range(after=first, last=(last[0], row_id_of(last[1])))
-        return [str(row_id) for row_id in row_ids]
+        return await self._repository.due.range(after=first, last=(last[0], row_id_of(last[1])))
 
 
 def row_id_of(notification_id: str) -> ObjectId:
@@ -72,6 +73,11 @@ def row_id_of(notification_id: str) -> ObjectId:
         return ObjectId(notification_id)
     except (InvalidId, TypeError):
         raise PushNotificationNotFoundError from None
+
+
+def row_ids_of(notification_ids: Iterable[str]) -> list[ObjectId]:
+    """The rows' ids, in order; raises as `row_id_of` does."""
+    return [row_id_of(each) for each in notification_ids]
 
 
 def to_public(row: PushNotificationModel) -> PushNotification:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from local_stack.local_stack_service import LocalStack
-from modules.notification.audience_types import CampaignState
-from modules.notification.campaign_service import CampaignService
-from modules.notification.internals.campaign_delivery import CHUNK_ROWS
+from modules.campaign.campaign_service import CampaignService
+from modules.campaign.internals.campaign_delivery import CHUNK_ROWS
+from modules.campaign.types import CampaignState
 from tests.support.campaign_room import CampaignRoom
 from tests.support.invariant import accepted_by_target, unknown_sends
 

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.kill_campaign import SETTINGS, KillCampaign
 from local_stack.local_stack_service import LocalStack
-from modules.notification.internals.campaign_delivery import CHUNK_ROWS
+from modules.campaign.internals.campaign_delivery import CHUNK_ROWS
 from tests.support.campaign_room import CampaignRoom
 
 ROWS = 5_000

@@ -8,9 +8,9 @@ import pytest
 
 from bootstrap import Role
 from local_stack.local_stack_service import LocalStack
+from modules.campaign.types import CampaignState, Rollout
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import DeviceState
-from modules.notification.audience_types import CampaignState, Rollout
 from tests.support.campaign_room import CampaignRoom
 
 ACCOUNTS = 1_000

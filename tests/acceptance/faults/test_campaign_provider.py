@@ -9,8 +9,8 @@ import pytest
 
 from bootstrap import Role
 from local_stack.local_stack_service import LocalStack
-from modules.notification.audience_types import CampaignState
-from modules.notification.internals.campaign_delivery import CHUNK_ROWS
+from modules.campaign.internals.campaign_delivery import CHUNK_ROWS
+from modules.campaign.types import CampaignState
 from modules.notification.types import OutcomePolicy
 from tests.support.campaign_room import CampaignRoom
 from tests.support.invariant import unknown_sends

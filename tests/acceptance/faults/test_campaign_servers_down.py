@@ -8,9 +8,9 @@ import pytest
 
 from local_stack.local_stack_service import LocalStack
 from modules.application.worker import Lane
-from modules.notification.audience_types import CampaignState
-from modules.notification.campaign_types import PAGE_ACCOUNTS
-from modules.notification.workers.campaign_steps import SLICE_ACTIVITY
+from modules.campaign.run_types import PAGE_ACCOUNTS
+from modules.campaign.types import CampaignState
+from modules.campaign.workers.campaign_steps import SLICE_ACTIVITY
 from tests.support.campaign_room import CampaignRoom
 from tests.support.invariant import unknown_sends
 

@@ -10,11 +10,11 @@ import pytest
 
 from bootstrap import Role
 from local_stack.local_stack_service import LocalStack
-from modules.notification.audience_types import CampaignState
-from modules.notification.campaign_service import CampaignService
-from modules.notification.internals import campaign_audience
-from modules.notification.internals.store import campaign_page_repository
-from modules.notification.workers import campaign_progress
+from modules.campaign.campaign_service import CampaignService
+from modules.campaign.internals import campaign_audience
+from modules.campaign.internals.store import campaign_page_repository
+from modules.campaign.types import CampaignState
+from modules.campaign.workers import campaign_progress
 from tests.support.campaign_room import CampaignRoom
 from tests.support.invariant import unknown_sends
 

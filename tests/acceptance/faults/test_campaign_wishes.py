@@ -12,9 +12,9 @@ from bson import ObjectId
 from local_stack.local_stack_service import LocalStack
 from modules.application.errors import ServiceError
 from modules.application.internals import worker_runtime
-from modules.notification.audience_types import CampaignState
-from modules.notification.campaign_service import CampaignService
-from modules.notification.errors import CampaignCommandDeferredError
+from modules.campaign.campaign_service import CampaignService
+from modules.campaign.errors import CampaignCommandDeferredError
+from modules.campaign.types import CampaignState
 from tests.support.campaign_room import CampaignRoom
 from tests.support.invariant import accepted_by_target, unknown_sends
 

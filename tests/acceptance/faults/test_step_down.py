@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from local_stack.local_stack_service import LocalStack
-from modules.notification.audience_types import CampaignState
+from modules.campaign.types import CampaignState
 from modules.notification.errors import NotificationUnconfirmedError
 from tests.support.campaign_room import CampaignRoom
 from tests.support.invariant import unknown_sends

@@ -18,14 +18,11 @@ import bootstrap as composition
 from bootstrap import Application, Role, bootstrap
 from local_stack.local_stack_service import LocalStack
 from modules.application.errors import ApplicationClosedError, NotBootstrappedError, UnavailableError
+from modules.campaign.campaign_service import CampaignService
+from modules.campaign.errors import CampaignDeferredError, CampaignUnconfirmedError
+from modules.campaign.types import AccountList
 from modules.config.types import Settings
-from modules.notification.audience_types import AccountList
-from modules.notification.errors import (
-    CampaignDeferredError,
-    CampaignUnconfirmedError,
-    ImmediateSendDeferredError,
-    NotificationUnconfirmedError,
-)
+from modules.notification.errors import ImmediateSendDeferredError, NotificationUnconfirmedError
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import SendPushParams
 from tests.support.held_insert import HeldInsert
@@ -52,7 +49,7 @@ def send_now(key: str) -> str:
 
 
 def send_to_audience(key: str) -> str:
-    return NotificationService.send_push_to_audience(
+    return CampaignService.send_push_to_audience(
         audience=AccountList(account_ids=[ACCOUNT]), params=PARAMS, campaign_key=key
     )
 

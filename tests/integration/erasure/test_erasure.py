@@ -12,10 +12,10 @@ from modules.account.errors import AccountNotFoundError
 from modules.application.errors import InvalidInputError
 from modules.authentication.authentication_service import AuthenticationService
 from modules.authentication.errors import OneTimePasswordNotFoundError
+from modules.campaign.types import AccountList
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.erasure.erasure_service import ErasureService
 from modules.erasure.types import ErasureReport
-from modules.notification.audience_types import AccountList
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import AndroidOptions, Status
 from modules.preference.preference_service import PreferenceService

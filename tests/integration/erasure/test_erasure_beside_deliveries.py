@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from modules.notification.audience_types import AccountList
+from modules.campaign.types import AccountList
 from modules.notification.types import DeliveryReport
 from tests.integration.erasure.conftest import PERSON, Open, Service
 from tests.support.servers import eventually

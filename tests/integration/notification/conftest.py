@@ -5,30 +5,22 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from pydantic import SecretStr
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
 from local_stack.local_stack_service import LocalStack
 from modules.application.mongo_database import MongoDatabase
-from modules.config.types import MongoSettings
 from modules.notification.internals.push_notification_reader import PushNotificationReader
 from modules.notification.internals.push_notification_writer import PushNotificationWriter
 from modules.notification.internals.store.push_notification_repository import PushNotificationRepository
+from tests.support.opened_database import opened_database
 from tests.support.push_rows import Document
 from tests.support.push_service import PushService, push_service
 
 
 @pytest.fixture
 async def database(mongodb_uri: str, database_name: str) -> AsyncIterator[MongoDatabase]:
-    opened = MongoDatabase(
-        MongoSettings(
-            uri=SecretStr(mongodb_uri),
-            database=database_name,
-            server_selection_timeout_seconds=5,
-            operation_timeout_seconds=20,
-        )
-    )
+    opened = opened_database(mongodb_uri, database_name)
     yield opened
     await opened.close()
 

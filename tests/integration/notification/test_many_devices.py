@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 
 from local_stack.local_stack_service import LocalStack
+from modules.campaign.types import AccountList
 from modules.device_token.types import DeviceState, TargetKind
-from modules.notification.audience_types import AccountList
 from modules.notification.types import Outcome, Status
 from tests.integration.device_token.device_documents import make_device
 from tests.support.campaigns import campaign_room

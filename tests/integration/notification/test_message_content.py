@@ -12,10 +12,10 @@ from pymongo.errors import WriteError
 
 from local_stack.local_stack_service import LocalStack
 from modules.application.errors import InvalidInputError
+from modules.campaign.campaign_service import CampaignService
+from modules.campaign.run_types import SliceParams
+from modules.campaign.types import AccountList, Topic
 from modules.device_token.types import Platform
-from modules.notification.audience_types import AccountList, Topic
-from modules.notification.campaign_service import CampaignService
-from modules.notification.campaign_types import SliceParams
 from modules.notification.errors import IdempotencyKeyConflictError
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import ApnsOptions, SendPushParams, Status

@@ -12,7 +12,8 @@ from pymongo.collection import Collection
 from local_stack.local_stack_service import LocalStack
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import DeviceState
-from modules.notification.internals.delivery.send_guard import SendingStop
+from modules.notification.bulk_types import SendingStop
+from modules.notification.internals.push_notification_reader import row_ids_of
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import DeliveryReport, OutcomePolicy, Status
 from modules.preference.preference_service import PreferenceService
@@ -261,7 +262,8 @@ def test_what_is_stopped_goes_back_as_it_was(
     ids = [slow.send(account_id=name) for name in accounts(slow)]
     stop = Switch(is_told=is_told)
     reports = beside.submit(
-        slow.loop_thread.run, NotificationService._on_core(lambda core: core.delivery.deliver(ids, stop=stop))
+        slow.loop_thread.run,
+        NotificationService._on_core(lambda core: core.delivery.deliver(row_ids_of(ids), stop=stop)),
     )
     eventually(lambda: len(slow.accepted()) >= 1)
     stop.stopped = True

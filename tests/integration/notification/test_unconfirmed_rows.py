@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from pydantic import SecretStr
 from pymongo.collection import Collection
 from pymongo.write_concern import WriteConcern
 
-from modules.application.mongo_database import MongoDatabase
-from modules.config.types import MongoSettings
 from modules.notification.errors import NotificationUnconfirmedError
 from modules.notification.internals.push_notification_writer import PushNotificationWriter
 from modules.notification.internals.store.push_notification_repository import PushNotificationRepository
+from tests.support.opened_database import opened_database
 from tests.support.push_rows import Document, make_push
 
 
@@ -22,14 +20,7 @@ async def unconfirmed(
     mongodb_uri: str, database_name: str, repository: PushNotificationRepository
 ) -> AsyncIterator[PushNotificationWriter]:
     """A writer whose writes a set of one cannot confirm: they ask for two servers."""
-    opened = MongoDatabase(
-        MongoSettings(
-            uri=SecretStr(mongodb_uri),
-            database=database_name,
-            server_selection_timeout_seconds=5,
-            operation_timeout_seconds=0.5,
-        )
-    )
+    opened = opened_database(mongodb_uri, database_name, operation_timeout_seconds=0.5)
     two = opened.database.with_options(write_concern=WriteConcern(2, wtimeout=100))
     yield PushNotificationWriter(PushNotificationRepository(two, retention_days=90), opened.clock)
     await opened.close()

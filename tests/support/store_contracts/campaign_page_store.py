@@ -8,13 +8,13 @@ import pytest
 from bson import ObjectId
 
 from modules.application.repository import Document
-from modules.notification.campaign_types import PAGE_ACCOUNTS
-from modules.notification.errors import CampaignPageNotFoundError
-from modules.notification.internals.store.campaign_page_repository import (
+from modules.campaign.errors import CampaignPageNotFoundError
+from modules.campaign.internals.store.campaign_page_repository import (
     CampaignPage,
     CampaignPageRepository,
     Extent,
 )
+from modules.campaign.run_types import PAGE_ACCOUNTS
 from tests.support.store_contracts.databases import RECENTLY, Database, Prepare
 
 ONE, OTHER = ObjectId(), ObjectId()

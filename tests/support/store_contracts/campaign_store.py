@@ -9,12 +9,9 @@ import pytest
 from bson import ObjectId
 
 from modules.application.errors import UnreadableRecordError
-from modules.device_token.types import Platform
-from modules.notification.audience_types import CampaignState
-from modules.notification.campaign_types import FINAL_STATES
-from modules.notification.errors import CampaignNotFoundError
-from modules.notification.internals.store import campaign_repository
-from modules.notification.internals.store.campaign_model import (
+from modules.campaign.errors import CampaignNotFoundError
+from modules.campaign.internals.store import campaign_repository
+from modules.campaign.internals.store.campaign_model import (
     AudienceKind,
     AudienceModel,
     CampaignModel,
@@ -23,7 +20,10 @@ from modules.notification.internals.store.campaign_model import (
     RolloutModel,
     WishModel,
 )
-from modules.notification.internals.store.campaign_repository import CampaignRepository
+from modules.campaign.internals.store.campaign_repository import CampaignRepository
+from modules.campaign.run_types import FINAL_STATES
+from modules.campaign.types import CampaignState
+from modules.device_token.types import Platform
 from tests.support.process_logs import capture_logs
 from tests.support.store_contracts.databases import RECENTLY, Database, Prepare, put, put_unchecked
 

@@ -7,13 +7,11 @@ from datetime import UTC, datetime
 from typing import cast
 
 import pytest
-from pydantic import SecretStr
 from pymongo.asynchronous.database import AsyncDatabase
 
-from modules.application.mongo_database import MongoDatabase
 from modules.application.repository import Document, Repository
-from modules.config.types import MongoSettings
 from tests.support.mongomock_database import MongomockDatabase
+from tests.support.opened_database import opened_database
 
 Database = AsyncDatabase[Document]
 Prepare = Callable[[Repository], Awaitable[None]]
@@ -42,14 +40,7 @@ class OverMongoDB:
 
     @pytest.fixture
     async def database(self, mongodb_uri: str, database_name: str) -> AsyncIterator[Database]:
-        opened = MongoDatabase(
-            MongoSettings(
-                uri=SecretStr(mongodb_uri),
-                database=database_name,
-                server_selection_timeout_seconds=5,
-                operation_timeout_seconds=20,
-            )
-        )
+        opened = opened_database(mongodb_uri, database_name)
         yield opened.database
         await opened.close()
 

@@ -12,8 +12,6 @@ from modules.application.errors import UnreadableRecordError
 from modules.application.mongo_database import DatabaseClock
 from modules.notification.errors import PushNotificationNotFoundError
 from modules.notification.internals.push_notification_reader import PushNotificationReader
-from modules.notification.internals.store.campaign_model import content_of
-from modules.notification.internals.store.campaign_rows import new_campaign_row
 from modules.notification.internals.store.push_notification_model import (
     BroadcastModel,
     ClaimModel,
@@ -26,6 +24,8 @@ from modules.notification.internals.store.push_notification_model import (
 from modules.notification.internals.store.push_notification_repository import PushNotificationRepository
 from modules.notification.internals.store.rows.row_claims import LET_GO
 from modules.notification.internals.store.rows.row_standing import RowStanding
+from modules.notification.internals.store.rows.shared_contents import content_of
+from modules.notification.internals.store.rows.shared_rows import new_shared_row
 from modules.notification.types import BroadcastKind, Outcome, OutcomePolicy, Priority, Status
 from tests.support.process_logs import capture_logs
 from tests.support.store_contracts.databases import RECENTLY, Database, Prepare, put, put_unchecked
@@ -219,7 +219,7 @@ class PushNotificationStoreContract:
         content = content_of(make_row(title="Sale", data={"shop": "7"}, click_action="/sale"))
         await database["campaigns"].insert_one({"_id": campaign_id, "content": content})
         row, orphan = (
-            new_campaign_row(ObjectId(), of, 4, "ana", expires_at=None, now=RECENTLY)
+            new_shared_row(ObjectId(), of, 4, "ana", expires_at=None, now=RECENTLY)
             for of in (campaign_id, lost_id)
         )
         own = make_row(created_at=RECENTLY - MINUTE)

@@ -13,7 +13,7 @@ import pytest
 from modules.application import event_loop_thread
 from modules.application.errors import ApplicationClosedError, ServiceError
 from modules.application.event_loop_thread import EventLoopThread, told_if_cut
-from modules.notification.errors import CampaignUnconfirmedError
+from modules.campaign.errors import CampaignUnconfirmedError
 from tests.support.servers import eventually
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from modules.application.markdown import as_code
-from modules.notification.campaign_types import CampaignRunParams
-from modules.notification.workers.campaign_worker import CampaignWorker
+from modules.campaign.run_types import CampaignRunParams
+from modules.campaign.workers.campaign_worker import CampaignWorker
 from modules.notification.workers.params import BatchParams, DueKey, PushNotificationWorkerParams
 from modules.notification.workers.push_notification_batch_worker import PushNotificationBatchWorker
 from modules.notification.workers.push_notification_worker import PushNotificationWorker

@@ -12,9 +12,9 @@ import pytest
 
 from modules.application.errors import UnavailableError
 from modules.authentication.authentication_service import AuthenticationService
+from modules.campaign.campaign_service import CampaignService
 from modules.cli import campaign_commands, main, notification_commands, otp_commands
 from modules.cli.exit_codes import ExitCode
-from modules.notification.campaign_service import CampaignService
 from modules.notification.notification_service import NotificationService
 
 AWAY = UnavailableError(code="database_unavailable", reason="MongoDB did not answer")
@@ -45,20 +45,26 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "method", "told"),
+    ("command", "service", "method", "told"),
     [
-        (SEND, "send_push_for_account", {"notification_id": "the-id", "status": None}),
-        (CAMPAIGN, "send_push_to_audience", {"campaign_id": "the-id", "state": None}),
+        (
+            SEND,
+            NotificationService,
+            "send_push_for_account",
+            {"notification_id": "the-id", "status": None},
+        ),
+        (CAMPAIGN, CampaignService, "send_push_to_audience", {"campaign_id": "the-id", "state": None}),
     ],
 )
 def test_what_cannot_be_read_any_more_is_told_with_its_id(
     command: tuple[str, ...],
+    service: type[object],
     method: str,
     told: dict[str, str | None],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(NotificationService, method, answer("the-id"))
+    monkeypatch.setattr(service, method, answer("the-id"))
     monkeypatch.setattr(NotificationService, "get_push_notification", refuse(AWAY))
     monkeypatch.setattr(CampaignService, "get_campaign", refuse(AWAY))
     assert main.run([*command, "--json"]) == ExitCode.OK
@@ -69,7 +75,7 @@ def test_what_cannot_be_read_any_more_is_told_with_its_id(
     ("command", "service", "method"),
     [
         (SEND, NotificationService, "send_push_for_account"),
-        (CAMPAIGN, NotificationService, "send_push_to_audience"),
+        (CAMPAIGN, CampaignService, "send_push_to_audience"),
         (("otp", "send", "--account", "a"), AuthenticationService, "send_one_time_password"),
     ],
 )

@@ -13,6 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.application.errors import InvalidInputError, Problem
+from modules.campaign.types import (
+    AccountList,
+    Audience,
+    DeviceQuery,
+    Rollout,
+    Topic,
+    TopicCondition,
+)
 from modules.cli.campaign_options import (
     AudienceOptions,
     parse_moment,
@@ -22,14 +30,6 @@ from modules.cli.campaign_options import (
 )
 from modules.cli.exit_codes import UsageProblemsError
 from modules.device_token.types import Platform
-from modules.notification.audience_types import (
-    AccountList,
-    Audience,
-    DeviceQuery,
-    Rollout,
-    Topic,
-    TopicCondition,
-)
 
 IDS = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=128)
 

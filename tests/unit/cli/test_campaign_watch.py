@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from modules.campaign.run_types import FINAL_STATES
+from modules.campaign.types import Campaign, CampaignState
 from modules.cli import campaign_watch, output
 from modules.cli.campaign_watch import described, done_accounts, watch
-from modules.notification.audience_types import Campaign, CampaignState
-from modules.notification.campaign_types import FINAL_STATES
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

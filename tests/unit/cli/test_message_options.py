@@ -8,9 +8,9 @@ from unittest.mock import MagicMock
 
 import pytest
 
+from modules.campaign.campaign_service import CampaignService
 from modules.cli import campaign_commands, main, notification_commands
 from modules.cli.exit_codes import ExitCode
-from modules.notification.campaign_service import CampaignService
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import AndroidOptions, ApnsOptions, OutcomePolicy, SendPushParams
 
@@ -27,8 +27,8 @@ def service(monkeypatch: pytest.MonkeyPatch) -> MagicMock:
     mock = MagicMock()
     for commands in (notification_commands, campaign_commands):
         monkeypatch.setattr(commands, "application", lambda *_: nullcontext(opened))
-    for method in ("send_push_for_account", "send_push_to_audience"):
-        monkeypatch.setattr(NotificationService, method, mock.send)
+    monkeypatch.setattr(NotificationService, "send_push_for_account", mock.send)
+    monkeypatch.setattr(CampaignService, "send_push_to_audience", mock.send)
     monkeypatch.setattr(NotificationService, "get_push_notification", mock.get)
     monkeypatch.setattr(CampaignService, "get_campaign", mock.get)
     return mock

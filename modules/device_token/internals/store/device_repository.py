@@ -12,7 +12,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 
 from modules.application.records import read_record
-from modules.application.repository import Document, Repository, one_batch
+from modules.application.repository import SECONDS_PER_DAY, Document, Repository, one_batch
 from modules.application.transactions import in_transaction
 from modules.device_token.errors import TooManyDevicesError
 from modules.device_token.internals.device_params import DeviceRegistration
@@ -39,7 +39,6 @@ from modules.device_token.types import (
 )
 
 SUPERSEDED = "superseded_by_installation"
-SECONDS_PER_DAY = 86_400
 
 _MOST_RECENT_FIRST = [("last_seen_at", DESCENDING), ("_id", DESCENDING)]
 # The planner's trial can prefer the other index on account and state, and then sorts in memory.

@@ -6,19 +6,20 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from modules.notification.internals.push_notification_reader import row_id_of
+from bson import ObjectId
+
 from modules.notification.types import DeliveryReport
 
 # Ordinary rows come by a scan every few minutes: nobody notices so short a wait.
 LINGER_SECONDS = 0.1
 MOST_ROWS = 100
 
-Deliver = Callable[[Sequence[str]], Awaitable[list[DeliveryReport]]]
+Deliver = Callable[[Sequence[ObjectId]], Awaitable[list[DeliveryReport]]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    notification_ids: Sequence[str]
+    row_ids: Sequence[ObjectId]
     reports: asyncio.Future[list[DeliveryReport]]
 
 
@@ -31,16 +32,12 @@ class DeliveryGroup:
         self._timer: asyncio.TimerHandle | None = None
         self._delivering: set[asyncio.Task[None]] = set()
 
-    async def deliver(self, notification_ids: Sequence[str]) -> list[DeliveryReport]:
-        """As RowDelivery.deliver, a moment later; raises what it raises.
-
-        Raises PushNotificationNotFoundError at once for what can be no id: the others must not fail with it.
-        """
-        notification_ids = [str(row_id_of(notification_id)) for notification_id in notification_ids]
+    async def deliver(self, row_ids: Sequence[ObjectId]) -> list[DeliveryReport]:
+        """As RowDelivery.deliver, a moment later; raises what it raises."""
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(notification_ids, loop.create_future())
+        waiting = _Waiting(row_ids, loop.create_future())
         self._waiting.append(waiting)
-        if sum(len(each.notification_ids) for each in self._waiting) >= MOST_ROWS:
+        if sum(len(each.row_ids) for each in self._waiting) >= MOST_ROWS:
             self._begin()
         elif self._timer is None:
             self._timer = loop.call_later(LINGER_SECONDS, self._begin)
@@ -56,12 +53,12 @@ class DeliveryGroup:
         task.add_done_callback(self._delivering.discard)
 
     async def _deliver_group(self, group: Sequence[_Waiting]) -> None:
-        wanted = list(dict.fromkeys(id_ for each in group for id_ in each.notification_ids))
+        wanted = list(dict.fromkeys(id_ for each in group for id_ in each.row_ids))
         try:
-            reports = {report.notification_id: report for report in await self._deliver(wanted)}
+            reports = dict(zip(wanted, await self._deliver(wanted), strict=True))
             for each in group:
                 if not each.reports.done():
-                    each.reports.set_result([reports[id_] for id_ in each.notification_ids])
+                    each.reports.set_result([reports[id_] for id_ in each.row_ids])
         except BaseException as error:
             for each in group:
                 if not each.reports.done():

@@ -11,6 +11,7 @@ from modules.application.errors import ServiceError
 from modules.application.mongo_database import DatabaseClock
 from modules.application.run_all import run_all
 from modules.application.steady_clock import steady_seconds
+from modules.notification.bulk_types import SendingStop
 from modules.notification.internals.delivery.attempt_tally import AttemptTally
 from modules.notification.internals.delivery.early_receipts import EarlyReceipts
 from modules.notification.internals.delivery.lease import kept_lease
@@ -22,13 +23,12 @@ from modules.notification.internals.delivery.row_sending import RowSending
 from modules.notification.internals.delivery.send_guard import (
     DeliveryLane,
     Page,
-    SendingStop,
     dated,
     read_wish,
 )
 from modules.notification.internals.guards.rate_governor import RateGovernor
 from modules.notification.internals.metrics import LOST_CLAIMS
-from modules.notification.internals.push_notification_reader import PushNotificationReader, row_id_of
+from modules.notification.internals.push_notification_reader import PushNotificationReader
 from modules.notification.internals.push_notification_writer import PushNotificationWriter
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
 from modules.notification.types import DeliveryReport, Priority, Status
@@ -70,7 +70,7 @@ class RowDelivery:
 
     async def deliver(
         self,
-        notification_ids: Sequence[str],
+        row_ids: Sequence[ObjectId],
         *,
         tally: AttemptTally | None = None,
         stop: SendingStop | None = None,
@@ -83,7 +83,7 @@ class RowDelivery:
         was sent for claimed ones is unknown until their lease runs out.
         """
         # Cancelled between the provider's answer and its record, a message would go out twice.
-        task = asyncio.create_task(self._deliver(notification_ids, tally or AttemptTally(), stop))
+        task = asyncio.create_task(self._deliver(row_ids, tally or AttemptTally(), stop))
         self._running.add(task)
         task.add_done_callback(self._ran)
         return await asyncio.shield(task)
@@ -100,9 +100,8 @@ class RowDelivery:
         await self._receipts.close()
 
     async def _deliver(
-        self, notification_ids: Sequence[str], tally: AttemptTally, stop: SendingStop | None
+        self, row_ids: Sequence[ObjectId], tally: AttemptTally, stop: SendingStop | None
     ) -> list[DeliveryReport]:
-        row_ids = [row_id_of(notification_id) for notification_id in notification_ids]
         reports = await self._deliver_due(row_ids, tally, stop)
         if len(reports) < len(row_ids) > 1:
             for group in await self._writer.suspects(row_ids):

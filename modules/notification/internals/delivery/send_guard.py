@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from modules.application.mongo_database import DatabaseClock
 from modules.application.steady_clock import steady_seconds
+from modules.notification.bulk_types import SendingStop
 from modules.notification.internals.delivery.attempt_tally import AttemptTally
 from modules.notification.internals.delivery.lease import Lease
 from modules.notification.internals.delivery.row_outcome import FRESH_SECONDS
@@ -21,18 +22,6 @@ ResultT = TypeVar("ResultT")
 
 # Half of FRESH_SECONDS is left for a portion to go out in.
 LOOK_AGAIN_SECONDS = FRESH_SECONDS / 2
-
-
-class SendingStop(Protocol):
-    """Whether what is being delivered is still wanted. Once it says stop, it keeps saying so."""
-
-    def is_set(self) -> bool:
-        """What is known; asked right before each message, without I/O."""
-        ...
-
-    async def look(self) -> bool:
-        """Read what is wanted now; raises UnavailableError when that cannot be read."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

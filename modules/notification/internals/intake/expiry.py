@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta
 
-from modules.application.param_rules import ProblemList
+from modules.application.param_rules import TOO_LATE, ProblemList
 from modules.notification.internals.channels.fcm.message_builder import MAX_TTL_SECONDS
 
-EXPIRED = "expired"
 _LONGEST = timedelta(seconds=MAX_TTL_SECONDS)
 
 
@@ -36,7 +35,7 @@ def _expiry_at(moment: datetime | None, now: datetime, problems: ProblemList) ->
         return None
     seconds_left = (moment - now).total_seconds()
     if seconds_left <= 0:
-        problems.add(EXPIRED, "expires_at", "is in the past")
+        problems.add(TOO_LATE, "expires_at", "is in the past")
     elif math.floor(seconds_left) > MAX_TTL_SECONDS:
         problems.add("expires_too_late", "expires_at", _too_late())
     return moment

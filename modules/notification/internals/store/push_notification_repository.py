@@ -24,7 +24,6 @@ from modules.application.repository import (
 )
 from modules.application.steady_clock import steady_seconds
 from modules.notification.internals.domain.deferrals import LET_GO_SECONDS
-from modules.notification.internals.store.campaign_contents import CampaignContents
 from modules.notification.internals.store.push_notification_model import (
     DEFAULT_MAX_LOST_CLAIMS,
     PushNotificationModel,
@@ -44,6 +43,7 @@ from modules.notification.internals.store.rows.row_standing import (
     RowStanding,
     standing_of,
 )
+from modules.notification.internals.store.rows.shared_contents import SharedContents
 from modules.notification.types import Status
 
 # Without the hint the planner tries the indexes on status against each other, at the price of some 15 ms.
@@ -73,7 +73,7 @@ class PushNotificationRepository(Repository):
         super().__init__(database)
         self.due = DueRows(self._collection, self._patience)
         self._retention_days = retention_days
-        self._contents = CampaignContents(database)
+        self._contents = SharedContents(database)
         self._receipts = ReceiptRepository(database)
         self._max_lost_claims = max_lost_claims
 

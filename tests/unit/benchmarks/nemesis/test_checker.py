@@ -23,7 +23,7 @@ from benchmarks.nemesis.records import (
     end_line,
     read_calls,
 )
-from modules.notification.audience_types import Campaign, CampaignState
+from modules.campaign.types import Campaign, CampaignState
 from simulator.audit_log import AuditEntry
 from tests.support.push_rows import make_document
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
+from modules.application.repository import SECONDS_PER_DAY
 from modules.notification.internals.domain.lifecycle import FINAL_STATUSES, TRANSITIONS
 from modules.notification.internals.store.push_notification_model import SCHEMA_VERSION
 from modules.notification.types import OutcomePolicy, Priority, Status
 
-SECONDS_PER_DAY = 86_400
 MESSAGE_INDEX = "message"
 
 _DATE_OR_NULL = {"bsonType": ["date", "null"]}

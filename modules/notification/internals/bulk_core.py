@@ -1,0 +1,43 @@
+"""Puts the parts that bulks need together, on those that deliver all rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modules.application.mongo_database import MongoDatabase
+from modules.config.types import Settings
+from modules.notification.internals.channel_registry import Provider
+from modules.notification.internals.delivery.bulk_delivery import BulkDelivery
+from modules.notification.internals.intake.bulk_content import BulkContent
+from modules.notification.internals.intake.content_rehearsal import ContentRehearsal
+from modules.notification.internals.notification_core import NotificationCore
+from modules.notification.internals.store.rows.shared_row_repository import SharedRowRepository
+from modules.notification.types import Priority
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkCore:
+    """What BulkService is bound to."""
+
+    content: BulkContent
+    rehearsal: ContentRehearsal
+    delivery: BulkDelivery
+    rows: SharedRowRepository
+
+
+def assemble_bulk(settings: Settings, database: MongoDatabase, core: NotificationCore) -> BulkCore:
+    clock, link_base = database.clock, settings.fcm.longest_link_base()
+    rows = SharedRowRepository(database.database)
+    gates = core.lanes[Priority.NORMAL].channels
+    return BulkCore(
+        content=BulkContent(clock, link_base=link_base),
+        rehearsal=ContentRehearsal(gates[Provider.FCM].validate_push, clock, link_base=link_base),
+        delivery=BulkDelivery(
+            rows=rows,
+            delivery=core.delivery,
+            clock=clock,
+            gates=tuple(gates.values()),
+            governor=core.governor,
+        ),
+        rows=rows,
+    )
