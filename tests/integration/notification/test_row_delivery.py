@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import cast
 
 import pytest
 
 from local_stack.local_stack_service import LocalStack
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import DeviceState
-from modules.notification.errors import PushNotificationNotFoundError
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
 from modules.notification.notification_service import NotificationService
-from modules.notification.types import DeliveryReport, Outcome, OutcomePolicy, SendPushParams, Status
+from modules.notification.types import Outcome, OutcomePolicy, SendPushParams, Status
 from modules.preference.preference_service import PreferenceService
 from tests.support.push_service import ACCOUNT, PushService, push_service
 from tests.support.servers import eventually
@@ -35,21 +32,6 @@ def test_a_row_goes_to_every_device_of_the_account(service: PushService) -> None
     assert sorted(document["provider_message_ids"]) == sorted(entry["message_id"] for entry in accepted)
     assert sorted(document["device_tokens_used"]) == sorted(device.address for device in devices)
     assert document["data"] == {"a.b": "x", "where": "$title"}
-
-
-def test_an_id_that_is_none_fails_alone(service: PushService) -> None:
-    service.register()
-    row_id = service.send()
-
-    async def deliver_both() -> list[object]:
-        one, other = (
-            NotificationService.deliver_grouped_async(notification_ids=[each]) for each in ("no id", row_id)
-        )
-        return list(await asyncio.gather(one, other, return_exceptions=True))
-
-    failed, delivered = service.loop_thread.run(deliver_both())
-    assert isinstance(failed, PushNotificationNotFoundError)
-    assert [report.status for report in cast("list[DeliveryReport]", delivered)] == [Status.SENT]
 
 
 def test_only_what_can_still_arrive_is_tried_again(service: PushService) -> None:
