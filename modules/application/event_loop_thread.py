@@ -34,13 +34,13 @@ def is_cut() -> bool:
 
 
 @contextmanager
-def told_if_cut(error: Callable[[str], ServiceError], said: str) -> Iterator[None]:
-    """Have the caller of work that is cut within the block get `error`, made of `said`."""
+def told_if_cut(error: Callable[[], ServiceError]) -> Iterator[None]:
+    """Have the caller of work that is cut within the block get what `error` makes."""
     try:
         yield
     except asyncio.CancelledError:
         if is_cut():
-            raise error(said) from None
+            raise error() from None
         raise
 
 

@@ -11,10 +11,10 @@ from pymongo.collection import Collection
 from modules.notification.internals.domain.settlement import DeviceProgress, Settlement
 from modules.notification.internals.push_notification_writer import (
     NewPush,
-    PushNotificationWriter,
     SettledRow,
 )
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
+from modules.notification.internals.store.rows.row_claim_repository import RowClaimRepository
 from modules.notification.types import Outcome, Priority, SendPushParams, Status
 
 Document = dict[str, Any]
@@ -104,10 +104,8 @@ def final_document(status: str = "sent", **over: Any) -> Document:
     )
 
 
-async def claim_one(
-    writer: PushNotificationWriter, row_id: ObjectId, owner: str = "me"
-) -> PushNotificationModel:
-    (row,) = await writer.claim([row_id], owner=owner, lease_seconds=LEASE_SECONDS)
+async def claim_one(claims: RowClaimRepository, row_id: ObjectId, owner: str = "me") -> PushNotificationModel:
+    (row,) = await claims.claim([row_id], owner=owner, lease_seconds=LEASE_SECONDS)
     return row
 
 

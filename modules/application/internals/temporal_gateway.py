@@ -93,7 +93,9 @@ class TemporalGateway:
             opening = self._opening = asyncio.create_task(self._open(), name="connect-temporal")
             opening.add_done_callback(_retrieve)
         # Unlike wait_for, wait leaves the task alone when time is up or the caller is cancelled.
-        with told_if_cut(TemporalUnavailableError, "the application was closed before it was connected"):
+        with told_if_cut(
+            lambda: TemporalUnavailableError("the application was closed before it was connected")
+        ):
             done, _ = await asyncio.wait({opening}, timeout=wait_seconds)
         if not done:
             raise TemporalUnavailableError(f"not connected within {wait_seconds:g} s")

@@ -117,7 +117,7 @@ class CampaignAcceptance:
 
     async def _held_by_majority(self, campaign: CampaignModel) -> CampaignModel:
         """The campaign of an earlier call, which may be one that no majority had confirmed."""
-        with told_if_cut(CampaignUnconfirmedError, str(campaign.id)):
+        with told_if_cut(lambda: CampaignUnconfirmedError(str(campaign.id))):
             try:
                 is_there = await self._campaigns.confirm(campaign.id)
             except UnavailableError as error:
@@ -173,7 +173,7 @@ class CampaignAcceptance:
 
     async def _inserted(self, campaign: CampaignModel) -> CampaignModel:
         """The campaign, or the one that another call has recorded under its key meanwhile."""
-        with told_if_cut(CampaignUnconfirmedError, str(campaign.id)):
+        with told_if_cut(lambda: CampaignUnconfirmedError(str(campaign.id))):
             try:
                 is_new = await self._campaigns.insert(campaign)
             except UnavailableError as error:

@@ -32,6 +32,7 @@ from modules.notification.internals.push_notification_reader import PushNotifica
 from modules.notification.internals.push_notification_writer import PushNotificationWriter
 from modules.notification.internals.store.push_notification_repository import PushNotificationRepository
 from modules.notification.internals.store.rate_quota_repository import RateQuotaRepository
+from modules.notification.internals.store.rows.row_claim_repository import RowClaimRepository
 from modules.notification.internals.store.rows.row_erasure import PushNotificationErasure
 from modules.notification.types import Priority
 
@@ -81,8 +82,8 @@ def assemble(settings: Settings, database: MongoDatabase, run_worker: RunWorker)
     repository = PushNotificationRepository(
         database.database,
         retention_days=settings.retention.finished_days,
-        max_lost_claims=settings.delivery.max_lost_claims,
     )
+    claims = RowClaimRepository(database.database, max_lost_claims=settings.delivery.max_lost_claims)
     writer = PushNotificationWriter(repository, database.clock)
     reader = PushNotificationReader(repository, database.clock)
     waiters = ReportWaiters()
@@ -92,6 +93,7 @@ def assemble(settings: Settings, database: MongoDatabase, run_worker: RunWorker)
     lanes = {priority: _lane(settings, priority, governor, app_ids) for priority in Priority}
     delivery = RowDelivery(
         writer=writer,
+        claims=claims,
         reader=reader,
         clock=database.clock,
         lanes=lanes,

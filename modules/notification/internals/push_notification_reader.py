@@ -69,15 +69,16 @@ class PushNotificationReader:
 
 def row_id_of(notification_id: str) -> ObjectId:
     """The row's id; raises PushNotificationNotFoundError for text that cannot be one."""
-    try:
-        return ObjectId(notification_id)
-    except (InvalidId, TypeError):
-        raise PushNotificationNotFoundError from None
+    [row_id] = row_ids_of([notification_id])
+    return row_id
 
 
 def row_ids_of(notification_ids: Iterable[str]) -> list[ObjectId]:
     """The rows' ids, in order; raises as `row_id_of` does."""
-    return [row_id_of(each) for each in notification_ids]
+    try:
+        return [ObjectId(each) for each in notification_ids]
+    except (InvalidId, TypeError):
+        raise PushNotificationNotFoundError from None
 
 
 def to_public(row: PushNotificationModel) -> PushNotification:

@@ -1,4 +1,4 @@
-"""Writes push notifications: new rows, claims, outcomes; campaigns insert and cancel theirs by pages."""
+"""Writes push notifications: new rows, outcomes, receipts, cancels."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class PushNotificationWriter:
         return existing
 
     async def _inserted(self, row: PushNotificationModel) -> bool:
-        with told_if_cut(NotificationUnconfirmedError, str(row.id)):
+        with told_if_cut(lambda: NotificationUnconfirmedError(str(row.id))):
             try:
                 return await self._repository.insert(row)
             except UnavailableError as error:
@@ -104,41 +104,11 @@ class PushNotificationWriter:
 
     async def _is_confirmed(self, row_id: ObjectId) -> bool:
         """Whether a majority has the row; False for one that went with a former primary."""
-        with told_if_cut(NotificationUnconfirmedError, str(row_id)):
+        with told_if_cut(lambda: NotificationUnconfirmedError(str(row_id))):
             try:
                 return await self._repository.confirm(row_id)
             except UnavailableError as error:
                 raise NotificationUnconfirmedError(str(row_id)) from error
-
-    async def claim(
-        self, row_ids: Sequence[ObjectId], *, owner: str, lease_seconds: float
-    ) -> list[PushNotificationModel]:
-        """Take the due rows among `row_ids` to `processing`; see PushNotificationRepository.claim."""
-        return await self._repository.claim(row_ids, owner=owner, lease_seconds=lease_seconds)
-
-    async def renew(self, row_ids: Sequence[ObjectId], *, claim_id: str, lease_seconds: float) -> int:
-        """Extend leases; returns how many rows are still held under this claim."""
-        return await self._repository.renew(row_ids, claim_id=claim_id, lease_seconds=lease_seconds)
-
-    async def let_go(self, rows: Sequence[PushNotificationModel], *, seconds: float, reason: str) -> int:
-        """Take claimed rows back to pending, due in `seconds`; returns how many were still held.
-
-        For what another process, or another time, can deliver: no claim is lost, no retry spent. `reason` is
-        for the row's timeline.
-        """
-        held: dict[str, list[ObjectId]] = {}
-        for row in rows:
-            assert row.claim is not None
-            held.setdefault(row.claim.id, []).append(row.id)
-        counts = [
-            await self._repository.let_go(row_ids, claim_id=claim_id, seconds=seconds, reason=reason)
-            for claim_id, row_ids in held.items()
-        ]
-        return sum(counts)
-
-    async def mark_dispatched(self, row: PushNotificationModel, device_ids: Sequence[str]) -> bool:
-        """Note whom a message is about to be handed over for; False when the claim is lost."""
-        return await self._repository.mark_dispatched(row.id, fence=row.fence, device_ids=device_ids)
 
     async def settle(self, settled: Sequence[SettledRow], *, now: datetime) -> set[ObjectId]:
         """Write the next states; returns the ids that were still ours to write."""
@@ -152,17 +122,9 @@ class PushNotificationWriter:
         """End at most `limit` rows past `expires_at` wherever they are; returns how many."""
         return await self._repository.expire_overdue(now=await self._clock.now(), limit=limit)
 
-    async def suspects(self, row_ids: Sequence[ObjectId]) -> list[list[ObjectId]]:
-        """Rows that a claim of all `row_ids` leaves out since their claims were lost; in groups to claim."""
-        return await self._repository.suspects(row_ids)
-
     async def cancel(self, row_id: ObjectId) -> bool:
         """Take a pending row out of delivery; False when it is not pending any more."""
         return await self._repository.cancel(row_id)
-
-    async def end_lost(self, row_ids: Sequence[ObjectId]) -> int:
-        """End those rows whose claim was lost once too often; returns how many."""
-        return await self._repository.end_lost(row_ids)
 
     async def end_refused(self, settled: SettledRow, *, reason: str, now: datetime) -> bool:
         """End a row whose outcome MongoDB refuses, with as little as says so; False if it has moved on.

@@ -45,9 +45,9 @@ class PushNotificationWorker:
             summary=f"push {params.notification_id} ({params.priority})",
             run_timeout_seconds=RUN_TIMEOUT_SECONDS,
             details=(
-                f"Delivers push notification {as_code(params.notification_id)} "
+                f"Delivers push notification `{params.notification_id}` "
                 f"to account {as_code(params.account_id)}."
-                f"\n\n{as_code(f'notifications show {params.notification_id}')} prints its timeline."
+                f"\n\n`notifications show {params.notification_id}` prints its timeline."
             ),
             attributes={
                 "NotificationId": params.notification_id,

@@ -13,6 +13,7 @@ from modules.application.mongo_database import MongoDatabase
 from modules.notification.internals.push_notification_reader import PushNotificationReader
 from modules.notification.internals.push_notification_writer import PushNotificationWriter
 from modules.notification.internals.store.push_notification_repository import PushNotificationRepository
+from modules.notification.internals.store.rows.row_claim_repository import RowClaimRepository
 from tests.support.opened_database import opened_database
 from tests.support.push_rows import Document
 from tests.support.push_service import PushService, push_service
@@ -35,6 +36,12 @@ async def repository(database: MongoDatabase) -> PushNotificationRepository:
 @pytest.fixture
 def writer(repository: PushNotificationRepository, database: MongoDatabase) -> PushNotificationWriter:
     return PushNotificationWriter(repository, database.clock)
+
+
+@pytest.fixture
+def claims(repository: PushNotificationRepository, database: MongoDatabase) -> RowClaimRepository:
+    """`repository`: it has created the collection."""
+    return RowClaimRepository(database.database)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from pymongo.collection import Collection
 
 from modules.notification.internals.push_notification_writer import PushNotificationWriter
+from modules.notification.internals.store.rows.row_claim_repository import RowClaimRepository
 from modules.notification.types import Outcome, Status
 from tests.support.push_rows import (
     LEASE_SECONDS,
@@ -41,9 +42,9 @@ class TestExpire:
         assert "due_at" not in document
 
     async def test_a_row_whose_lease_ran_out_expires(
-        self, writer: PushNotificationWriter, rows: Collection[Document]
+        self, writer: PushNotificationWriter, claims: RowClaimRepository, rows: Collection[Document]
     ) -> None:
-        row = await claim_one(writer, (await writer.create(make_push())).id)
+        row = await claim_one(claims, (await writer.create(make_push())).id)
         let_expire(rows, row.id)
         let_lease_run_out(rows, row.id)
         assert await writer.expire_overdue(limit=10) == 1
@@ -51,9 +52,9 @@ class TestExpire:
         assert await writer.settle([make_settled(row)], now=datetime.now(UTC)) == set()
 
     async def test_what_expires_after_its_worker_was_lost_says_that_it_may_have_been_accepted(
-        self, writer: PushNotificationWriter, rows: Collection[Document]
+        self, writer: PushNotificationWriter, claims: RowClaimRepository, rows: Collection[Document]
     ) -> None:
-        row = await claim_one(writer, (await writer.create(make_push())).id)
+        row = await claim_one(claims, (await writer.create(make_push())).id)
         untouched = await writer.create(make_push())
         for each in (row, untouched):
             let_expire(rows, each.id)
@@ -67,18 +68,18 @@ class TestExpire:
         assert "may have been accepted" not in other["error_message"]
 
     async def test_a_row_under_way_is_left_to_its_owner(
-        self, writer: PushNotificationWriter, rows: Collection[Document]
+        self, writer: PushNotificationWriter, claims: RowClaimRepository, rows: Collection[Document]
     ) -> None:
-        row = await claim_one(writer, (await writer.create(make_push())).id)
+        row = await claim_one(claims, (await writer.create(make_push())).id)
         let_expire(rows, row.id)
         before = stored(rows, row.id)
         assert await writer.expire_overdue(limit=10) == 0
         assert stored(rows, row.id) == before
 
     async def test_a_row_that_one_device_accepted_becomes_sent(
-        self, writer: PushNotificationWriter, rows: Collection[Document]
+        self, writer: PushNotificationWriter, claims: RowClaimRepository, rows: Collection[Document]
     ) -> None:
-        row = await claim_one(writer, (await writer.create(make_push())).id)
+        row = await claim_one(claims, (await writer.create(make_push())).id)
         settled = make_settled(row)
         devices = (*settled.settlement.devices, *make_settled(row, Status.PENDING).settlement.devices)
         await writer.settle([make_settled(row, Status.PENDING, devices=devices)], now=datetime.now(UTC))
@@ -106,36 +107,38 @@ class TestExpire:
 
 class TestCancelAndDeliver:
     async def test_a_pending_row_is_cancelled_for_good(
-        self, writer: PushNotificationWriter, rows: Collection[Document]
+        self, writer: PushNotificationWriter, claims: RowClaimRepository, rows: Collection[Document]
     ) -> None:
         row = await writer.create(make_push())
         assert await writer.cancel(row.id)
         assert not await writer.cancel(row.id)
-        assert await writer.claim([row.id], owner="me", lease_seconds=LEASE_SECONDS) == []
+        assert await claims.claim([row.id], owner="me", lease_seconds=LEASE_SECONDS) == []
         document = stored(rows, row.id)
         assert (document["status"], document["active"]) == ("pending", False)
 
     async def test_a_row_under_way_or_done_is_not_cancelled(
-        self, writer: PushNotificationWriter, rows: Collection[Document]
+        self, writer: PushNotificationWriter, claims: RowClaimRepository, rows: Collection[Document]
     ) -> None:
-        row = await claim_one(writer, (await writer.create(make_push())).id)
+        row = await claim_one(claims, (await writer.create(make_push())).id)
         assert not await writer.cancel(row.id)
         await writer.settle([make_settled(row)], now=datetime.now(UTC))
         assert not await writer.cancel(row.id)
         assert stored(rows, row.id)["active"] is True
 
-    async def test_either_the_cancel_or_the_claim_wins(self, writer: PushNotificationWriter) -> None:
+    async def test_either_the_cancel_or_the_claim_wins(
+        self, writer: PushNotificationWriter, claims: RowClaimRepository
+    ) -> None:
         for _ in range(20):
             row = await writer.create(make_push())
             cancelled, claimed = await asyncio.gather(
-                writer.cancel(row.id), writer.claim([row.id], owner="me", lease_seconds=LEASE_SECONDS)
+                writer.cancel(row.id), claims.claim([row.id], owner="me", lease_seconds=LEASE_SECONDS)
             )
             assert cancelled != bool(claimed)
 
     async def test_a_receipt_counts_once_and_never_goes_back(
-        self, writer: PushNotificationWriter, rows: Collection[Document]
+        self, writer: PushNotificationWriter, claims: RowClaimRepository, rows: Collection[Document]
     ) -> None:
-        row = await claim_one(writer, (await writer.create(make_push())).id)
+        row = await claim_one(claims, (await writer.create(make_push())).id)
         await writer.settle([make_settled(row)], now=datetime.now(UTC))
         assert await writer.record_receipt(row.id)
         before = stored(rows, row.id)

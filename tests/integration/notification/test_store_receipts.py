@@ -13,6 +13,7 @@ from modules.notification.internals.delivery.early_receipts import EarlyReceipts
 from modules.notification.internals.push_notification_writer import PushNotificationWriter
 from modules.notification.internals.store import receipt_repository
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
+from modules.notification.internals.store.rows.row_claim_repository import RowClaimRepository
 from modules.notification.types import Status
 from tests.support.push_rows import Document, claim_one, make_push, make_settled, stored
 
@@ -39,9 +40,9 @@ async def settle_and_look(writer: PushNotificationWriter, row: PushNotificationM
 @pytest.mark.parametrize("by", ["notification", "message"])
 class TestReceipts:
     async def test_one_that_comes_before_the_outcome_counts_when_that_is_written(
-        self, writer: PushNotificationWriter, rows: Collection[Document], by: str
+        self, writer: PushNotificationWriter, claims: RowClaimRepository, rows: Collection[Document], by: str
     ) -> None:
-        row = await claim_one(writer, (await writer.create(make_push())).id)
+        row = await claim_one(claims, (await writer.create(make_push())).id)
         assert await record(writer, row, by)
         assert stored(rows, row.id)["status"] == "processing"
         await settle_and_look(writer, row)
@@ -50,9 +51,9 @@ class TestReceipts:
         assert rows.database["receipts"].count_documents({}) == 0
 
     async def test_one_that_comes_after_it_counts_at_once_and_once(
-        self, writer: PushNotificationWriter, rows: Collection[Document], by: str
+        self, writer: PushNotificationWriter, claims: RowClaimRepository, rows: Collection[Document], by: str
     ) -> None:
-        row = await claim_one(writer, (await writer.create(make_push())).id)
+        row = await claim_one(claims, (await writer.create(make_push())).id)
         await settle(writer, row)
         assert await record(writer, row, by)
         before = stored(rows, row.id)
@@ -61,18 +62,18 @@ class TestReceipts:
         assert stored(rows, row.id) == before
 
     async def test_either_order_of_both_at_once_ends_delivered(
-        self, writer: PushNotificationWriter, rows: Collection[Document], by: str
+        self, writer: PushNotificationWriter, claims: RowClaimRepository, rows: Collection[Document], by: str
     ) -> None:
         for _ in range(20):
-            row = await claim_one(writer, (await writer.create(make_push())).id)
+            row = await claim_one(claims, (await writer.create(make_push())).id)
             await asyncio.gather(settle_and_look(writer, row), record(writer, row, by))
             assert stored(rows, row.id)["status"] == "delivered"
             rows.delete_one({"_id": row.id})
 
     async def test_one_that_a_lost_process_left_is_counted_once(
-        self, writer: PushNotificationWriter, rows: Collection[Document], by: str
+        self, writer: PushNotificationWriter, claims: RowClaimRepository, rows: Collection[Document], by: str
     ) -> None:
-        row = await claim_one(writer, (await writer.create(make_push())).id)
+        row = await claim_one(claims, (await writer.create(make_push())).id)
         assert await record(writer, row, by)
         assert await writer.apply_left_receipts() == 0, "its outcome is not written yet"
         await settle(writer, row)
@@ -84,9 +85,9 @@ class TestReceipts:
 
 
 async def test_only_a_row_that_was_sent_is_looked_at(
-    writer: PushNotificationWriter, rows: Collection[Document]
+    writer: PushNotificationWriter, claims: RowClaimRepository, rows: Collection[Document]
 ) -> None:
-    row = await claim_one(writer, (await writer.create(make_push())).id)
+    row = await claim_one(claims, (await writer.create(make_push())).id)
     assert await writer.record_receipt(row.id)
     pending = make_settled(row, Status.PENDING)
     assert await writer.settle([pending], now=datetime.now(UTC)) == {row.id}
@@ -96,10 +97,13 @@ async def test_only_a_row_that_was_sent_is_looked_at(
 
 
 async def test_what_was_left_is_found_behind_pages_of_what_no_row_has(
-    writer: PushNotificationWriter, rows: Collection[Document], monkeypatch: pytest.MonkeyPatch
+    writer: PushNotificationWriter,
+    claims: RowClaimRepository,
+    rows: Collection[Document],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(receipt_repository, "PAGE_RECEIPTS", 10)
-    row = await claim_one(writer, (await writer.create(make_push())).id)
+    row = await claim_one(claims, (await writer.create(make_push())).id)
     await record(writer, row, "message")
     for number in range(25):
         await writer.record_message_receipt(f"nobody-{number:02}")
@@ -110,10 +114,10 @@ async def test_what_was_left_is_found_behind_pages_of_what_no_row_has(
 
 
 async def test_a_message_is_found_without_a_scan(
-    writer: PushNotificationWriter, rows: Collection[Document]
+    writer: PushNotificationWriter, claims: RowClaimRepository, rows: Collection[Document]
 ) -> None:
     for number in range(50):
-        row = await claim_one(writer, (await writer.create(make_push())).id)
+        row = await claim_one(claims, (await writer.create(make_push())).id)
         settled = make_settled(row)
         await writer.settle([settled], now=datetime.now(UTC))
         rows.update_one({"_id": row.id}, {"$set": {"provider_message_ids": [f"message-{number}"]}})

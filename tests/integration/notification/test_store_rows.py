@@ -12,6 +12,7 @@ from pymongo.collection import Collection
 from modules.notification.errors import IdempotencyKeyConflictError, PushNotificationNotFoundError
 from modules.notification.internals.push_notification_reader import PushNotificationReader
 from modules.notification.internals.push_notification_writer import PushNotificationWriter
+from modules.notification.internals.store.rows.row_claim_repository import RowClaimRepository
 from modules.notification.types import Priority, Status
 from tests.support.push_rows import (
     LEASE_SECONDS,
@@ -46,10 +47,14 @@ class TestCreate:
         assert read.to_params() == make_push(data=data).params
 
     async def test_odd_data_keys_survive_a_claim_and_a_settlement(
-        self, writer: PushNotificationWriter, reader: PushNotificationReader, rows: Collection[Document]
+        self,
+        writer: PushNotificationWriter,
+        claims: RowClaimRepository,
+        reader: PushNotificationReader,
+        rows: Collection[Document],
     ) -> None:
         data = {"a.b": "dots", "$where": "dollar", "$set": "status"}
-        row = await claim_one(writer, (await writer.create(make_push(data=data))).id)
+        row = await claim_one(claims, (await writer.create(make_push(data=data))).id)
         assert await writer.settle([make_settled(row)], now=datetime.now(UTC)) == {row.id}
         assert (await reader.get(str(row.id))).data == data
 
@@ -97,125 +102,137 @@ class TestCreate:
 class TestClaim:
     @pytest.mark.parametrize("lost", [False, True], ids=["pending", "lease ran out"])
     async def test_of_many_claimers_exactly_one_wins(
-        self, writer: PushNotificationWriter, rows: Collection[Document], lost: bool
+        self,
+        writer: PushNotificationWriter,
+        claims: RowClaimRepository,
+        rows: Collection[Document],
+        lost: bool,
     ) -> None:
         row = await writer.create(make_push())
         if lost:
-            await claim_one(writer, row.id, "lost")
+            await claim_one(claims, row.id, "lost")
             let_lease_run_out(rows, row.id)
-        claims = await asyncio.gather(
-            *(writer.claim([row.id], owner=f"owner-{n}", lease_seconds=LEASE_SECONDS) for n in range(50))
+        claimed = await asyncio.gather(
+            *(claims.claim([row.id], owner=f"owner-{n}", lease_seconds=LEASE_SECONDS) for n in range(50))
         )
-        (won,) = [claim[0] for claim in claims if claim]
+        (won,) = [claim[0] for claim in claimed if claim]
         assert won.claim is not None
         assert (won.fence, won.claim.recovered, won.lost_claims) == ((2, True, 1) if lost else (1, False, 0))
         assert stored(rows, row.id)["claim"]["owner"] == won.claim.owner
 
     async def test_every_row_of_overlapping_pages_is_claimed_once(
-        self, writer: PushNotificationWriter, rows: Collection[Document]
+        self, claims: RowClaimRepository, rows: Collection[Document]
     ) -> None:
         documents = [make_document() for _ in range(200)]
         rows.insert_many(documents)
         row_ids = [each["_id"] for each in documents]
         pages = await asyncio.gather(
-            *(writer.claim(row_ids, owner=f"owner-{n}", lease_seconds=LEASE_SECONDS) for n in range(10))
+            *(claims.claim(row_ids, owner=f"owner-{n}", lease_seconds=LEASE_SECONDS) for n in range(10))
         )
         claimed = [row.id for page in pages for row in page]
         assert sorted(claimed) == sorted(row_ids)
 
-    async def test_a_live_lease_is_respected(self, writer: PushNotificationWriter) -> None:
+    async def test_a_live_lease_is_respected(
+        self, writer: PushNotificationWriter, claims: RowClaimRepository
+    ) -> None:
         row = await writer.create(make_push())
-        await claim_one(writer, row.id)
-        assert await writer.claim([row.id], owner="other", lease_seconds=LEASE_SECONDS) == []
+        await claim_one(claims, row.id)
+        assert await claims.claim([row.id], owner="other", lease_seconds=LEASE_SECONDS) == []
 
     async def test_a_row_that_waits_is_not_claimed_before_its_time(
-        self, writer: PushNotificationWriter, rows: Collection[Document]
+        self, writer: PushNotificationWriter, claims: RowClaimRepository, rows: Collection[Document]
     ) -> None:
-        row = await claim_one(writer, (await writer.create(make_push())).id)
+        row = await claim_one(claims, (await writer.create(make_push())).id)
         await writer.settle([make_settled(row, Status.PENDING)], now=datetime.now(UTC))
-        assert await writer.claim([row.id], owner="me", lease_seconds=LEASE_SECONDS) == []
+        assert await claims.claim([row.id], owner="me", lease_seconds=LEASE_SECONDS) == []
         rows.update_one({"_id": row.id}, {"$set": {"next_retry_at": datetime.now(UTC) - PAST}})
-        assert (await claim_one(writer, row.id)).fence == 2
+        assert (await claim_one(claims, row.id)).fence == 2
 
     async def test_an_expired_row_is_never_claimed(
-        self, writer: PushNotificationWriter, rows: Collection[Document]
+        self, writer: PushNotificationWriter, claims: RowClaimRepository, rows: Collection[Document]
     ) -> None:
         fresh = await writer.create(make_push())
-        held = await claim_one(writer, (await writer.create(make_push())).id)
+        held = await claim_one(claims, (await writer.create(make_push())).id)
         for row_id in (fresh.id, held.id):
             let_expire(rows, row_id)
         let_lease_run_out(rows, held.id)
         ids = [fresh.id, held.id]
-        assert await writer.claim(ids, owner="me", lease_seconds=LEASE_SECONDS) == []
+        assert await claims.claim(ids, owner="me", lease_seconds=LEASE_SECONDS) == []
 
     @pytest.mark.parametrize("status", ["sent", "failed", "expired"])
     async def test_a_finished_row_is_never_claimed(
-        self, writer: PushNotificationWriter, rows: Collection[Document], status: str
+        self, claims: RowClaimRepository, rows: Collection[Document], status: str
     ) -> None:
         document = final_document(status)
         rows.insert_one(document)
-        assert await writer.claim([document["_id"]], owner="me", lease_seconds=LEASE_SECONDS) == []
+        assert await claims.claim([document["_id"]], owner="me", lease_seconds=LEASE_SECONDS) == []
 
-    async def test_an_owner_may_be_called_anything(self, writer: PushNotificationWriter) -> None:
-        row = await claim_one(writer, (await writer.create(make_push())).id, "$fence")
+    async def test_an_owner_may_be_called_anything(
+        self, writer: PushNotificationWriter, claims: RowClaimRepository
+    ) -> None:
+        row = await claim_one(claims, (await writer.create(make_push())).id, "$fence")
         assert row.claim is not None
         assert row.claim.owner == "$fence"
 
     async def test_a_renewed_lease_lasts_longer_and_keeps_others_away(
-        self, writer: PushNotificationWriter, rows: Collection[Document]
+        self, writer: PushNotificationWriter, claims: RowClaimRepository, rows: Collection[Document]
     ) -> None:
-        row = await claim_one(writer, (await writer.create(make_push())).id)
+        row = await claim_one(claims, (await writer.create(make_push())).id)
         assert row.claim is not None
         let_lease_run_out(rows, row.id)
-        assert await writer.renew([row.id], claim_id=row.claim.id, lease_seconds=LEASE_SECONDS) == 1
-        assert await writer.claim([row.id], owner="other", lease_seconds=LEASE_SECONDS) == []
+        assert await claims.renew([row.id], claim_id=row.claim.id, lease_seconds=LEASE_SECONDS) == 1
+        assert await claims.claim([row.id], owner="other", lease_seconds=LEASE_SECONDS) == []
         document = stored(rows, row.id)
         assert document["due_at"] == document["claim"]["lease_expires_at"] > datetime.now(UTC)
 
     async def test_a_lease_that_another_took_cannot_be_renewed(
-        self, writer: PushNotificationWriter, rows: Collection[Document]
+        self, writer: PushNotificationWriter, claims: RowClaimRepository, rows: Collection[Document]
     ) -> None:
-        row = await claim_one(writer, (await writer.create(make_push())).id)
+        row = await claim_one(claims, (await writer.create(make_push())).id)
         assert row.claim is not None
         let_lease_run_out(rows, row.id)
-        await claim_one(writer, row.id, "other")
+        await claim_one(claims, row.id, "other")
         before = stored(rows, row.id)
-        assert await writer.renew([row.id], claim_id=row.claim.id, lease_seconds=LEASE_SECONDS) == 0
+        assert await claims.renew([row.id], claim_id=row.claim.id, lease_seconds=LEASE_SECONDS) == 0
         assert stored(rows, row.id) == before
 
 
 class TestFence:
     @pytest.mark.parametrize("how_many", [1, 3], ids=["one row", "a page"])
     async def test_a_stale_owner_changes_nothing(
-        self, writer: PushNotificationWriter, rows: Collection[Document], how_many: int
+        self,
+        writer: PushNotificationWriter,
+        claims: RowClaimRepository,
+        rows: Collection[Document],
+        how_many: int,
     ) -> None:
         ids = [(await writer.create(make_push())).id for _ in range(how_many)]
-        stale = [await claim_one(writer, row_id) for row_id in ids]
+        stale = [await claim_one(claims, row_id) for row_id in ids]
         let_lease_run_out(rows, ids[0])
-        await claim_one(writer, ids[0], "other")
+        await claim_one(claims, ids[0], "other")
         before = stored(rows, ids[0])
         written = await writer.settle([make_settled(row) for row in stale], now=datetime.now(UTC))
         assert written == set(ids[1:])
         assert stored(rows, ids[0]) == before
-        assert not await writer.mark_dispatched(stale[0], ["device-1"])
+        assert not await claims.mark_dispatched(stale[0], ["device-1"])
 
     async def test_a_stale_owner_is_refused_after_the_other_has_finished(
-        self, writer: PushNotificationWriter, rows: Collection[Document]
+        self, writer: PushNotificationWriter, claims: RowClaimRepository, rows: Collection[Document]
     ) -> None:
         """Both came to the same end: only the holder of the fence may say it wrote."""
         ids = [(await writer.create(make_push())).id for _ in range(2)]
-        stale = [await claim_one(writer, row_id) for row_id in ids]
+        stale = [await claim_one(claims, row_id) for row_id in ids]
         let_lease_run_out(rows, ids[0])
-        fresh = await claim_one(writer, ids[0], "other")
+        fresh = await claim_one(claims, ids[0], "other")
         await writer.settle([make_settled(fresh)], now=datetime.now(UTC))
         before = stored(rows, ids[0])
         assert await writer.settle([make_settled(row) for row in stale], now=datetime.now(UTC)) == {ids[1]}
         assert stored(rows, ids[0]) == before
 
     async def test_writing_the_same_outcome_twice_writes_it_once(
-        self, writer: PushNotificationWriter, rows: Collection[Document]
+        self, writer: PushNotificationWriter, claims: RowClaimRepository, rows: Collection[Document]
     ) -> None:
-        row = await claim_one(writer, (await writer.create(make_push())).id)
+        row = await claim_one(claims, (await writer.create(make_push())).id)
         await writer.settle([make_settled(row)], now=datetime.now(UTC))
         before = stored(rows, row.id)
         await writer.settle([make_settled(row)], now=datetime.now(UTC))
@@ -224,9 +241,9 @@ class TestFence:
 
 class TestSettle:
     async def test_a_sent_row_is_done(
-        self, writer: PushNotificationWriter, rows: Collection[Document]
+        self, writer: PushNotificationWriter, claims: RowClaimRepository, rows: Collection[Document]
     ) -> None:
-        row = await claim_one(writer, (await writer.create(make_push())).id)
+        row = await claim_one(claims, (await writer.create(make_push())).id)
         await writer.settle([make_settled(row)], now=datetime.now(UTC))
         document = stored(rows, row.id)
         assert document["status"] == "sent"
@@ -236,9 +253,9 @@ class TestSettle:
         assert "claim" not in document
 
     async def test_a_row_to_retry_is_due_again_at_its_next_retry(
-        self, writer: PushNotificationWriter, rows: Collection[Document]
+        self, writer: PushNotificationWriter, claims: RowClaimRepository, rows: Collection[Document]
     ) -> None:
-        row = await claim_one(writer, (await writer.create(make_push())).id)
+        row = await claim_one(claims, (await writer.create(make_push())).id)
         await writer.settle([make_settled(row, Status.PENDING)], now=datetime.now(UTC))
         document = stored(rows, row.id)
         assert document["due_at"] == document["next_retry_at"] > datetime.now(UTC)
@@ -250,12 +267,12 @@ class TestSettle:
         ]
 
     async def test_a_long_story_keeps_its_newest_part(
-        self, writer: PushNotificationWriter, rows: Collection[Document]
+        self, writer: PushNotificationWriter, claims: RowClaimRepository, rows: Collection[Document]
     ) -> None:
         row_id = (await writer.create(make_push())).id
         old = [{"at": datetime.now(UTC), "event": "old", "detail": str(n)} for n in range(150)]
         rows.update_one({"_id": row_id}, {"$set": {"events": old}})
-        row = await claim_one(writer, row_id)
+        row = await claim_one(claims, row_id)
         await writer.settle([make_settled(row)], now=datetime.now(UTC))
         events = stored(rows, row_id)["events"]
         assert len(events) == 100
@@ -302,11 +319,15 @@ class TestRead:
         assert seen == sorted(str(document["_id"]) for document in documents)
 
     async def test_a_scan_tells_a_lost_row_from_a_new_one(
-        self, writer: PushNotificationWriter, reader: PushNotificationReader, rows: Collection[Document]
+        self,
+        writer: PushNotificationWriter,
+        claims: RowClaimRepository,
+        reader: PushNotificationReader,
+        rows: Collection[Document],
     ) -> None:
         new = await writer.create(make_push())
-        lost = await claim_one(writer, (await writer.create(make_push())).id)
-        held = await claim_one(writer, (await writer.create(make_push())).id)
+        lost = await claim_one(claims, (await writer.create(make_push())).id)
+        held = await claim_one(claims, (await writer.create(make_push())).id)
         let_lease_run_out(rows, lost.id)
         page = (await reader.due_page(after=None, until=None, limit=10)).rows
         assert {row.notification_id: row.reclaimed for row in page} == {

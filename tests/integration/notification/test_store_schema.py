@@ -15,6 +15,7 @@ from modules.notification.internals.domain.lifecycle import TRANSITIONS
 from modules.notification.internals.push_notification_reader import PushNotificationReader
 from modules.notification.internals.push_notification_writer import PushNotificationWriter
 from modules.notification.internals.store.push_notification_repository import PushNotificationRepository
+from modules.notification.internals.store.rows.row_claim_repository import RowClaimRepository
 from modules.notification.types import Status
 from tests.support.push_rows import LEASE_SECONDS, Document, final_document, make_document, make_push
 
@@ -241,11 +242,11 @@ async def test_a_row_that_cannot_expire_costs_the_index_of_those_that_can_nothin
 
 
 async def test_a_claim_of_many_rows_is_read_back_in_one_answer(
-    writer: PushNotificationWriter, rows: Collection[Document]
+    claims: RowClaimRepository, rows: Collection[Document]
 ) -> None:
     row_ids = rows.insert_many([make_document() for _ in range(250)]).inserted_ids
     with Profile(rows) as profile:
-        assert len(await writer.claim(row_ids, owner="me", lease_seconds=LEASE_SECONDS)) == 250
+        assert len(await claims.claim(row_ids, owner="me", lease_seconds=LEASE_SECONDS)) == 250
     assert [each["op"] for each in profile.operations()] == ["update", "query"]
 
 
@@ -263,11 +264,11 @@ async def test_an_idempotency_key_is_found_by_its_index(
 
 
 async def test_claiming_reads_only_the_rows_asked_for(
-    writer: PushNotificationWriter, rows: Collection[Document]
+    claims: RowClaimRepository, rows: Collection[Document]
 ) -> None:
     row_ids = rows.insert_many([make_document() for _ in range(500)]).inserted_ids
     with Profile(rows) as profile:
-        claimed = await writer.claim(row_ids[:50], owner="me", lease_seconds=LEASE_SECONDS)
+        claimed = await claims.claim(row_ids[:50], owner="me", lease_seconds=LEASE_SECONDS)
     assert len(claimed) == 50
     for operation in profile.operations():
         assert_served_by(operation, "{_id:1}")

@@ -269,7 +269,7 @@ def test_work_that_is_cut_may_say_what_its_caller_is_told() -> None:
     started = threading.Event()
 
     async def work() -> None:
-        with told_if_cut(CampaignUnconfirmedError, "id-1"):
+        with told_if_cut(lambda: CampaignUnconfirmedError("id-1")):
             started.set()
             await asyncio.Event().wait()
 
@@ -289,7 +289,7 @@ async def test_who_gives_up_is_not_told_that_the_application_ended(loop_thread: 
 
     async def work() -> None:
         try:
-            with told_if_cut(CampaignUnconfirmedError, "id-1"):
+            with told_if_cut(lambda: CampaignUnconfirmedError("id-1")):
                 here.call_soon_threadsafe(started.set)
                 await asyncio.Event().wait()
         except BaseException as error:

@@ -12,8 +12,8 @@ from bson import ObjectId
 from modules.application.errors import UnavailableError
 from modules.application.steady_clock import steady_seconds
 from modules.notification.internals.delivery.lease import Lease, kept_lease
-from modules.notification.internals.push_notification_writer import PushNotificationWriter
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
+from modules.notification.internals.store.rows.row_claim_repository import RowClaimRepository
 from tests.support.push_rows import make_document
 
 LEASE_SECONDS = 0.15
@@ -26,7 +26,7 @@ CLAIM = {
 }
 
 
-class ScriptedWriter:
+class ScriptedClaims:
     """Answers renewals as told; `None` is a MongoDB that does not answer."""
 
     def __init__(self, *answers: int | None) -> None:
@@ -50,19 +50,18 @@ def claimed_rows(count: int) -> list[PushNotificationModel]:
 
 
 def keep(
-    writer: ScriptedWriter, rows: list[PushNotificationModel], lease_seconds: float = LEASE_SECONDS
+    claims: ScriptedClaims, rows: list[PushNotificationModel], lease_seconds: float = LEASE_SECONDS
 ) -> Any:
     return kept_lease(
-        cast(PushNotificationWriter, writer),
+        cast(RowClaimRepository, claims),
         rows,
         lease_seconds=lease_seconds,
         claimed_at=steady_seconds(),
     )
 
 
-def make_lease(claimed_at: float, rows: int = 2) -> Lease:
-    row_ids = [ObjectId() for _ in range(rows)]
-    return Lease(claim_id="claim-1", row_ids=row_ids, lease_seconds=30.0, claimed_at=claimed_at)
+def make_lease(claimed_at: float, rows: Sequence[PushNotificationModel] | None = None) -> Lease:
+    return Lease(claim_id="claim-1", rows=rows or claimed_rows(2), lease_seconds=30.0, claimed_at=claimed_at)
 
 
 def test_a_lease_counts_from_before_the_claim_was_written() -> None:
@@ -87,19 +86,20 @@ def test_a_lost_lease_is_not_held_whatever_the_time() -> None:
 
 
 def test_rows_whose_outcome_is_being_written_may_be_gone_at_a_renewal() -> None:
-    lease = make_lease(steady_seconds())
-    first, second = lease.row_ids
+    first, second = claimed_rows(2)
+    lease = make_lease(steady_seconds(), [first, second])
     with lease.ending([first]):
         lease.renewed(1, steady_seconds())
         assert lease.held()
-    assert lease.row_ids == {second}
+    assert lease.row_ids == {second.id}
     lease.renewed(0, steady_seconds())
     assert not lease.held()
 
 
 def test_rows_whose_outcome_was_not_written_are_still_ours() -> None:
-    lease = make_lease(steady_seconds())
-    with pytest.raises(UnavailableError), lease.ending(lease.row_ids):
+    rows = claimed_rows(2)
+    lease = make_lease(steady_seconds(), rows)
+    with pytest.raises(UnavailableError), lease.ending(rows):
         raise UnavailableError(code="database_unavailable", reason="down")
     assert len(lease.row_ids) == 2
     lease.renewed(1, steady_seconds())
@@ -107,43 +107,43 @@ def test_rows_whose_outcome_was_not_written_are_still_ours() -> None:
 
 
 async def test_every_row_is_renewed_under_its_claim() -> None:
-    writer, rows = ScriptedWriter(2, 2), claimed_rows(2)
-    async with keep(writer, rows) as lease:
-        await writer.finished.wait()
+    claims, rows = ScriptedClaims(2, 2), claimed_rows(2)
+    async with keep(claims, rows) as lease:
+        await claims.finished.wait()
         assert lease.held(), "renewed twice, so it outlives its first end"
-    asked = [(set(row_ids), claim_id) for row_ids, claim_id in writer.asked[:2]]
+    asked = [(set(row_ids), claim_id) for row_ids, claim_id in claims.asked[:2]]
     assert asked == [({row.id for row in rows}, "claim-1")] * 2
 
 
 async def test_losing_one_row_of_a_page_loses_the_claim() -> None:
-    writer = ScriptedWriter(1)
-    async with keep(writer, claimed_rows(2)) as lease:
+    claims = ScriptedClaims(1)
+    async with keep(claims, claimed_rows(2)) as lease:
         while lease.held():
             await asyncio.sleep(0)
-        assert len(writer.asked) == 1
+        assert len(claims.asked) == 1
 
 
 async def test_a_silent_database_is_asked_again_while_the_lease_lasts() -> None:
-    writer = ScriptedWriter(None, 1)
-    async with keep(writer, claimed_rows(1), lease_seconds=0.6) as lease:
-        await writer.finished.wait()
+    claims = ScriptedClaims(None, 1)
+    async with keep(claims, claimed_rows(1), lease_seconds=0.6) as lease:
+        await claims.finished.wait()
         assert lease.held()
-    assert len(writer.asked) == 3
+    assert len(claims.asked) == 3
 
 
 async def test_without_a_database_the_lease_ends() -> None:
-    writer = ScriptedWriter(*[None] * 10)
-    async with keep(writer, claimed_rows(1)) as lease:
+    claims = ScriptedClaims(*[None] * 10)
+    async with keep(claims, claimed_rows(1)) as lease:
         while lease.held():
             await asyncio.sleep(0)
-        assert writer.asked, "renewing was tried, and did not extend it"
+        assert claims.asked, "renewing was tried, and did not extend it"
 
 
 async def test_leaving_the_block_ends_the_renewals() -> None:
-    writer = ScriptedWriter()
+    claims = ScriptedClaims()
     before = asyncio.all_tasks()
     with pytest.raises(KeyError):
-        async with keep(writer, claimed_rows(1)):
+        async with keep(claims, claimed_rows(1)):
             raise KeyError
     assert asyncio.all_tasks() == before
 
@@ -154,7 +154,7 @@ async def test_a_renewal_under_way_is_awaited_and_not_cancelled() -> None:
     asked = asyncio.Event()
     ended: list[str] = []
 
-    class SlowWriter(ScriptedWriter):
+    class SlowWriter(ScriptedClaims):
         async def renew(self, row_ids: Sequence[ObjectId], *, claim_id: str, lease_seconds: float) -> int:
             asked.set()
             try:

@@ -11,8 +11,8 @@ from bson import ObjectId
 from modules.application.errors import ServiceError
 from modules.application.steady_clock import steady_seconds
 from modules.logger.logger_service import get_logger
-from modules.notification.internals.push_notification_writer import PushNotificationWriter
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
+from modules.notification.internals.store.rows.row_claim_repository import RowClaimRepository
 
 RENEWALS_PER_LEASE = 3
 # A delivery that hangs lets go of its rows; its own patience with MongoDB is shorter.
@@ -31,14 +31,14 @@ class Lease:
         self,
         *,
         claim_id: str,
-        row_ids: Collection[ObjectId],
+        rows: Collection[PushNotificationModel],
         lease_seconds: float,
         claimed_at: float,
         clock: Callable[[], float] = steady_seconds,
     ) -> None:
         """`claimed_at`: seconds of `clock`."""
         self.claim_id = claim_id
-        self.row_ids = set(row_ids)
+        self.row_ids = {row.id for row in rows}
         self._lease_seconds = lease_seconds
         self._ends = claimed_at + lease_seconds
         self._clock = clock
@@ -60,9 +60,9 @@ class Lease:
             _log.warning("claim lost to another worker", action="lease.lost")
 
     @contextmanager
-    def ending(self, row_ids: Collection[ObjectId]) -> Iterator[None]:
+    def ending(self, rows: Collection[PushNotificationModel]) -> Iterator[None]:
         """While outcomes of these rows are written: afterwards they are not ours to renew."""
-        ids = frozenset(row_ids)
+        ids = frozenset(row.id for row in rows)
         self._ending |= ids
         try:
             yield
@@ -73,7 +73,7 @@ class Lease:
 
 @asynccontextmanager
 async def kept_lease(
-    writer: PushNotificationWriter,
+    claims: RowClaimRepository,
     rows: Sequence[PushNotificationModel],
     *,
     lease_seconds: float,
@@ -82,14 +82,9 @@ async def kept_lease(
     """Renew the claim of `rows`, all of one claim, until the block is left; `claimed_at` is steady time."""
     claim = rows[0].claim
     assert claim is not None
-    lease = Lease(
-        claim_id=claim.id,
-        row_ids=[row.id for row in rows],
-        lease_seconds=lease_seconds,
-        claimed_at=claimed_at,
-    )
+    lease = Lease(claim_id=claim.id, rows=rows, lease_seconds=lease_seconds, claimed_at=claimed_at)
     left = asyncio.Event()
-    renewing = asyncio.create_task(_renew(writer, lease, lease_seconds, left))
+    renewing = asyncio.create_task(_renew(claims, lease, lease_seconds, left))
     try:
         yield lease
     finally:
@@ -98,9 +93,7 @@ async def kept_lease(
         await renewing
 
 
-async def _renew(
-    writer: PushNotificationWriter, lease: Lease, lease_seconds: float, left: asyncio.Event
-) -> None:
+async def _renew(claims: RowClaimRepository, lease: Lease, lease_seconds: float, left: asyncio.Event) -> None:
     last = steady_seconds() + MAX_CLAIM_SECONDS
     while (
         lease.held()
@@ -111,7 +104,7 @@ async def _renew(
             continue
         asked = steady_seconds()
         try:
-            kept = await writer.renew(
+            kept = await claims.renew(
                 list(lease.row_ids), claim_id=lease.claim_id, lease_seconds=lease_seconds
             )
         except ServiceError as error:

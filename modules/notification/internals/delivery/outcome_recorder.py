@@ -90,7 +90,7 @@ class OutcomeRecorder:
         deadline = time.monotonic() + WRITE_PATIENCE_SECONDS
         while True:
             try:
-                with lease.ending([each.row.id for each in settled]):
+                with lease.ending([each.row for each in settled]):
                     return await self._written(settled, now)
             except UnavailableError:
                 if time.monotonic() > deadline:

@@ -31,6 +31,7 @@ from modules.notification.internals.metrics import LOST_CLAIMS
 from modules.notification.internals.push_notification_reader import PushNotificationReader
 from modules.notification.internals.push_notification_writer import PushNotificationWriter
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
+from modules.notification.internals.store.rows.row_claim_repository import RowClaimRepository
 from modules.notification.types import DeliveryReport, Priority, Status
 
 # A row whose delivery could not be prepared is tried again after this.
@@ -45,6 +46,7 @@ class RowDelivery:
         self,
         *,
         writer: PushNotificationWriter,
+        claims: RowClaimRepository,
         reader: PushNotificationReader,
         clock: DatabaseClock,
         lanes: Mapping[Priority, DeliveryLane],
@@ -54,13 +56,14 @@ class RowDelivery:
         lease_seconds: float,
     ) -> None:
         self._writer = writer
+        self._claims = claims
         self._reader = reader
         self._clock = clock
         self._preparation = RowPreparation(clock)
         self._receipts = EarlyReceipts(writer)
         self._recorder = OutcomeRecorder(writer, clock, self._receipts)
         self._sending = RowSending(
-            writer=writer, clock=clock, preparation=self._preparation, recorder=self._recorder, lanes=lanes
+            claims=claims, clock=clock, preparation=self._preparation, recorder=self._recorder, lanes=lanes
         )
         self._governor = governor
         self._waiters = waiters
@@ -104,7 +107,7 @@ class RowDelivery:
     ) -> list[DeliveryReport]:
         reports = await self._deliver_due(row_ids, tally, stop)
         if len(reports) < len(row_ids) > 1:
-            for group in await self._writer.suspects(row_ids):
+            for group in await self._claims.suspects(row_ids):
                 reports.update(await self._deliver_due(group, tally, stop))
         if len(reports) < len(row_ids):
             reports.update(await self._explain([row_id for row_id in row_ids if row_id not in reports]))
@@ -118,7 +121,7 @@ class RowDelivery:
         self, row_ids: Sequence[ObjectId], tally: AttemptTally, stop: SendingStop | None
     ) -> dict[ObjectId, DeliveryReport]:
         asked = steady_seconds()
-        rows = await self._writer.claim(row_ids, owner=self._owner, lease_seconds=self._lease_seconds)
+        rows = await self._claims.claim(row_ids, owner=self._owner, lease_seconds=self._lease_seconds)
         LOST_CLAIMS.inc(sum(row.claim is not None and row.claim.recovered for row in rows))
         return await self._deliver_claimed(rows, asked, tally, stop) if rows else {}
 
@@ -130,7 +133,7 @@ class RowDelivery:
         stop: SendingStop | None,
     ) -> dict[ObjectId, DeliveryReport]:
         async with kept_lease(
-            self._writer, rows, lease_seconds=self._lease_seconds, claimed_at=claimed_at
+            self._claims, rows, lease_seconds=self._lease_seconds, claimed_at=claimed_at
         ) as lease:
             try:
                 # Pauses that other processes know of, and the wish to stop, stand in the way as well.
@@ -156,7 +159,7 @@ class RowDelivery:
     async def _explain(self, row_ids: Sequence[ObjectId]) -> dict[ObjectId, DeliveryReport]:
         """Why rows were not delivered by us: finished, cancelled, expired, not due, or another's claim."""
         await self._writer.expire(row_ids)
-        await self._writer.end_lost(row_ids)
+        await self._claims.end_lost(row_ids)
         now = await self._clock.now()
         reports = {
             row_id: DeliveryReport(notification_id=str(row_id), status=Status.FAILED, note="not_found")

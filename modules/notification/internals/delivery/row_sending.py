@@ -46,8 +46,9 @@ from modules.notification.internals.domain.deferrals import (
 )
 from modules.notification.internals.guards.provider_gate import ProviderGate
 from modules.notification.internals.guards.target_blame import TargetBlame
-from modules.notification.internals.push_notification_writer import PushNotificationWriter, SettledRow
+from modules.notification.internals.push_notification_writer import SettledRow
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
+from modules.notification.internals.store.rows.row_claim_repository import RowClaimRepository
 from modules.notification.internals.store.rows.row_claims import LET_GO
 from modules.notification.types import (
     ORDINARY_FLOW,
@@ -74,13 +75,13 @@ class RowSending:
     def __init__(
         self,
         *,
-        writer: PushNotificationWriter,
+        claims: RowClaimRepository,
         clock: DatabaseClock,
         preparation: RowPreparation,
         recorder: OutcomeRecorder,
         lanes: Mapping[Priority, DeliveryLane],
     ) -> None:
-        self._writer = writer
+        self._claims = claims
         self._clock = clock
         self._preparation = preparation
         self._recorder = recorder
@@ -190,7 +191,7 @@ class RowSending:
             return True
         notification_id = str(row.round.row.id)
         try:
-            if await self._writer.mark_dispatched(row.round.row, [each.device_id for each in targets]):
+            if await self._claims.mark_dispatched(row.round.row, [each.device_id for each in targets]):
                 return True
         except ServiceError as error:
             _log.warning(
@@ -306,8 +307,8 @@ class RowSending:
             return {}
         ids = [row.id for row in rows]
         try:
-            with lease.ending(ids):
-                await self._writer.let_go(rows, seconds=seconds, reason=reason)
+            with lease.ending(rows):
+                await self._claims.let_go(rows, seconds=seconds, reason=reason)
         except UnavailableError as error:
             _log.warning("claims not given back", action="push.not_let_go", rows=len(rows), code=error.code)
             return {}

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
-from functools import partial
 from typing import Any, ClassVar
-from uuid import uuid4
 
 from bson import ObjectId
-from pymongo import DESCENDING, IndexModel, ReturnDocument
+from pymongo import DESCENDING, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 
-from modules.application.errors import ServiceError, UnavailableError
 from modules.application.records import read_record, readable_records
 from modules.application.repository import (
     Document,
     Repository,
     confirm_majority,
     insert_once,
-    one_batch,
 )
 from modules.application.steady_clock import steady_seconds
-from modules.notification.internals.domain.deferrals import LET_GO_SECONDS
 from modules.notification.internals.store.push_notification_model import (
-    DEFAULT_MAX_LOST_CLAIMS,
     PushNotificationModel,
 )
 from modules.notification.internals.store.receipt_repository import ReceiptRepository
@@ -49,10 +42,7 @@ from modules.notification.types import Status
 # Without the hint the planner tries the indexes on status against each other, at the price of some 15 ms.
 _BY_ID = {"_id": 1}
 _MESSAGES = {"provider_message_ids": 1}
-# Delivery adds to these without looking.
-_UNSEEN_BY_DELIVERY = {"events": 0}
 LONGEST_APPLY_SECONDS = 60.0
-_OF_ANOTHER_VERSION = "this version cannot read the row"
 _UNSETTLED = (Status.PENDING.value, Status.PROCESSING.value)
 
 
@@ -68,14 +58,12 @@ class PushNotificationRepository(Repository):
         database: AsyncDatabase[Document],
         *,
         retention_days: float,
-        max_lost_claims: int = DEFAULT_MAX_LOST_CLAIMS,
     ) -> None:
         super().__init__(database)
         self.due = DueRows(self._collection, self._patience)
         self._retention_days = retention_days
         self._contents = SharedContents(database)
         self._receipts = ReceiptRepository(database)
-        self._max_lost_claims = max_lost_claims
 
     async def ensure(self) -> None:
         await super().ensure()
@@ -98,11 +86,8 @@ class PushNotificationRepository(Repository):
         document = await self._patience.repeated(lambda: self._collection.find_one({"_id": row_id}))
         if document is None:
             return None
-        [document] = await self._complete([document])
+        [document] = await self._contents.complete([document])
         return read_record(PushNotificationModel, document)
-
-    async def _complete(self, documents: Sequence[Document]) -> list[Document]:
-        return await self._patience.repeated(lambda: self._contents.complete(documents))
 
     async def find_by_key(self, account_id: str, idempotency_key: str) -> PushNotificationModel | None:
         wanted = {"account_id": account_id, "idempotency_key": idempotency_key}
@@ -130,88 +115,7 @@ class PushNotificationRepository(Repository):
         documents = await self._patience.repeated(
             lambda: self._collection.find(wanted).sort("created_at", DESCENDING).limit(limit).to_list()
         )
-        return _readable(await self._complete(documents))
-
-    async def claim(
-        self, row_ids: Sequence[ObjectId], *, owner: str, lease_seconds: float
-    ) -> list[PushNotificationModel]:
-        """Claim every due row among `row_ids` and return them as they are now.
-
-        One row costs one round trip; more cost two, whatever their number.
-        """
-        claim_id = uuid4().hex
-        update = claims.claim_update(claim_id=claim_id, owner=owner, lease_seconds=lease_seconds)
-        condition = claims.claimable(row_ids, max_lost_claims=self._max_lost_claims)
-        take = partial(self._take_one if len(row_ids) == 1 else self._take_many, condition, update)
-        mine = {"_id": {"$in": list(row_ids)}, "claim.id": claim_id}
-        try:
-            documents = await self._complete(await self._patience.repeated(partial(take, mine)))
-        except UnavailableError:
-            await self._let_go_quietly(row_ids, claim_id)
-            raise
-        rows = _readable(documents)
-        unreadable = _ids(documents) - {row.id for row in rows}
-        if unreadable:
-            await self.let_go(
-                list(unreadable), claim_id=claim_id, seconds=LET_GO_SECONDS, reason=_OF_ANOTHER_VERSION
-            )
-        return rows
-
-    async def _let_go_quietly(self, row_ids: Sequence[ObjectId], claim_id: str) -> None:
-        """What may have been claimed without anybody knowing; else it is left to its lease."""
-        with suppress(ServiceError):
-            await self.let_go(row_ids, claim_id=claim_id, seconds=0, reason="MongoDB did not answer in time")
-
-    async def _take_one(self, condition: Document, update: list[Document], mine: Document) -> list[Document]:
-        document = await self._collection.find_one_and_update(
-            condition, update, return_document=ReturnDocument.AFTER, hint=_BY_ID
-        )
-        if document is None:
-            # Taken already by a try whose answer was lost?
-            document = await self._collection.find_one(mine, hint=_BY_ID)
-        return [] if document is None else [document]
-
-    async def _take_many(self, condition: Document, update: list[Document], mine: Document) -> list[Document]:
-        await self._collection.update_many(condition, update, hint=_BY_ID)
-        return await self._collection.find(
-            mine, _UNSEEN_BY_DELIVERY, hint=_BY_ID, batch_size=one_batch(len(mine["_id"]["$in"]))
-        ).to_list()
-
-    async def let_go(self, row_ids: Sequence[ObjectId], *, claim_id: str, seconds: float, reason: str) -> int:
-        """Take rows held under `claim_id` back to pending, due in `seconds`; returns how many were held.
-
-        No claim is lost by it, and what `at_most_once` had dispatched is handed on to the next claim.
-        """
-        held = {
-            "_id": {"$in": list(row_ids)},
-            "claim.id": claim_id,
-            "status": Status.PROCESSING.value,
-        }
-        update = claims.letting_go(seconds=seconds, reason=reason)
-        result = await self._patience.repeated(
-            lambda: self._collection.update_many(held, update, hint=_BY_ID)
-        )
-        return result.matched_count
-
-    async def renew(self, row_ids: Sequence[ObjectId], *, claim_id: str, lease_seconds: float) -> int:
-        """Extend the leases still held under `claim_id`; returns how many are."""
-        held = {
-            "_id": {"$in": list(row_ids)},
-            "claim.id": claim_id,
-            "status": Status.PROCESSING.value,
-        }
-        update = claims.renewal(lease_seconds)
-        result = await self._patience.repeated(
-            lambda: self._collection.update_many(held, update, hint=_BY_ID)
-        )
-        return result.matched_count
-
-    async def mark_dispatched(self, row_id: ObjectId, *, fence: int, device_ids: Sequence[str]) -> bool:
-        """Record the devices a message is about to be handed over for; False when the claim is lost."""
-        held = {"_id": row_id, "fence": fence, "status": Status.PROCESSING.value}
-        change = {"$addToSet": {"claim.dispatched": {"$each": list(device_ids)}}}
-        result = await self._patience.repeated(lambda: self._collection.update_one(held, change))
-        return result.matched_count == 1
+        return _readable(await self._contents.complete(documents))
 
     async def apply(self, changes: Sequence[RowChange]) -> set[ObjectId]:
         """Write what became of claimed rows; returns the ids whose fence had not moved on.
@@ -263,27 +167,6 @@ class PushNotificationRepository(Repository):
             lambda: self._collection.update_many(condition, update, hint=_BY_ID)
         )
         return result.modified_count
-
-    async def end_lost(self, row_ids: Sequence[ObjectId]) -> int:
-        """End those of `row_ids` whose claim was lost once too often; returns how many."""
-        lost = {
-            "_id": {"$in": list(row_ids)},
-            **claims.claim_is_lost(),
-            "lost_claims": {"$gte": self._max_lost_claims - 1},
-        }
-        reason = f"its claim was lost {self._max_lost_claims} times; messages may have been accepted"
-        result = await self._patience.repeated(
-            lambda: self._collection.update_many(lost, claims.lost_ending(reason), hint=_BY_ID)
-        )
-        return result.modified_count
-
-    async def suspects(self, row_ids: Sequence[ObjectId]) -> list[list[ObjectId]]:
-        """Rows that a claim of all `row_ids` leaves out, in groups to claim: one may kill who reads it."""
-        condition = claims.suspects(row_ids, max_lost_claims=self._max_lost_claims)
-        documents = await self._patience.repeated(
-            lambda: self._collection.find(condition, {"lost_claims": 1}, hint=_BY_ID).to_list()
-        )
-        return claims.in_groups({document["_id"]: document["lost_claims"] for document in documents})
 
     async def cancel(self, row_id: ObjectId) -> bool:
         """Take a pending row out of delivery; False when it is not pending any more."""
@@ -380,10 +263,6 @@ def _is_written(row: Document, fence: int, status: Status) -> bool:
 
 def _hint_for(row: Document) -> Any:
     return _BY_ID if "_id" in row else MESSAGE_INDEX
-
-
-def _ids(documents: Sequence[Document]) -> set[ObjectId]:
-    return {document["_id"] for document in documents}
 
 
 def _readable(documents: Sequence[Document]) -> list[PushNotificationModel]:

@@ -10,6 +10,7 @@ from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
 from modules.application.repository import Document
+from modules.application.store_patience import StorePatience
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
 
 KEPT_CONTENTS = 256
@@ -39,10 +40,11 @@ class SharedContents:
 
     def __init__(self, database: AsyncDatabase[Document]) -> None:
         self._collection = database[CONTENT_COLLECTION]
+        self._patience = StorePatience(database)
         self._kept: OrderedDict[ObjectId, Mapping[str, Any]] = OrderedDict()
 
     async def complete(self, documents: Sequence[Document]) -> list[Document]:
-        """The row documents, those of a bulk with its content; raises what the driver does.
+        """The row documents, those of a bulk with its content; raises UnavailableError.
 
         A row whose bulk is gone stays as it is, and cannot be read.
         """
@@ -61,9 +63,10 @@ class SharedContents:
         missing = [bulk_id for bulk_id in wanted if bulk_id not in self._kept]
         found = {each: self._kept[each] for each in wanted if each in self._kept}
         if missing:
-            cursor = self._collection.find({"_id": {"$in": missing}}, {CONTENT_FIELD: 1})
-            async for document in cursor:
-                found[document["_id"]] = document[CONTENT_FIELD]
+            documents = await self._patience.repeated(
+                lambda: self._collection.find({"_id": {"$in": missing}}, {CONTENT_FIELD: 1}).to_list()
+            )
+            found |= {document["_id"]: document[CONTENT_FIELD] for document in documents}
         for bulk_id, content in found.items():
             self._kept[bulk_id] = content
             self._kept.move_to_end(bulk_id)
