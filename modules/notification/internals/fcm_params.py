@@ -17,7 +17,7 @@ from modules.notification.internals.channels.fcm.message_builder import (
 from modules.notification.internals.channels.fcm.message_encoder import EncodedMessage
 from modules.notification.internals.channels.fcm.silent_rules import check_silence, check_text
 from modules.notification.internals.channels.port import MAX_TARGETS
-from modules.notification.internals.intake.expiry import resolve_expiry
+from modules.notification.internals.domain.expiry import resolve_expiry
 from modules.notification.types import (
     AndroidOptions,
     ApnsOptions,

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from modules.application.errors import InvalidInputError
 from modules.application.param_rules import ProblemList
+from modules.notification.internals.domain.expiry import resolve_expiry
 from modules.notification.internals.fcm_params import FCMParams
-from modules.notification.internals.intake.expiry import resolve_expiry
 from modules.notification.types import ApnsOptions
 from tests.support.fcm_checks import NOW, found
 from tests.support.fcm_factories import make_params

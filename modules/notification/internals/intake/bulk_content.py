@@ -9,8 +9,8 @@ from modules.application.mongo_database import DatabaseClock
 from modules.application.param_rules import ProblemList
 from modules.notification.bulk_types import Broadcast, Content, ContentCheck
 from modules.notification.internals.channels.fcm.topic_grammar import condition_problem, is_topic
+from modules.notification.internals.domain.expiry import resolve_expiry
 from modules.notification.internals.fcm_params import FCMParams
-from modules.notification.internals.intake.expiry import resolve_expiry
 from modules.notification.internals.push_notification_writer import NewPush, new_row
 from modules.notification.internals.store.push_notification_model import BroadcastModel
 from modules.notification.internals.store.rows.shared_contents import content_of

@@ -13,8 +13,8 @@ from modules.application.mongo_database import DatabaseClock
 from modules.application.param_rules import ProblemList, is_only_too_late
 from modules.notification.errors import ImmediateSendDeferredError
 from modules.notification.internals.delivery.report_waiters import ReportWaiters
+from modules.notification.internals.domain.expiry import resolve_expiry
 from modules.notification.internals.fcm_params import FCMParams
-from modules.notification.internals.intake.expiry import resolve_expiry
 from modules.notification.internals.push_notification_writer import NewPush, PushNotificationWriter
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
 from modules.notification.types import (

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from datetime import datetime, timedelta
 
 from modules.application.param_rules import TOO_LATE, ProblemList
-from modules.notification.internals.channels.fcm.message_builder import MAX_TTL_SECONDS
 
-_LONGEST = timedelta(seconds=MAX_TTL_SECONDS)
+# FCM HTTP v1, "AndroidConfig.ttl": it keeps a message four weeks at the most.
+LONGEST_EXPIRY = timedelta(days=28)
 
 
 def resolve_expiry(
@@ -23,7 +22,7 @@ def resolve_expiry(
         problems.add("invalid_type", "expires_in", "must be a timedelta")
     elif expires_in <= timedelta(0):
         problems.add("invalid_value", "expires_in", "must be longer than nothing")
-    elif expires_in > _LONGEST:
+    elif expires_in > LONGEST_EXPIRY:
         problems.add("expires_too_late", "expires_in", _too_late())
     else:
         return now + expires_in
@@ -33,13 +32,13 @@ def resolve_expiry(
 def _expiry_at(moment: datetime | None, now: datetime, problems: ProblemList) -> datetime | None:
     if moment is None:
         return None
-    seconds_left = (moment - now).total_seconds()
-    if seconds_left <= 0:
+    left = moment - now
+    if left <= timedelta(0):
         problems.add(TOO_LATE, "expires_at", "is in the past")
-    elif math.floor(seconds_left) > MAX_TTL_SECONDS:
+    elif left >= LONGEST_EXPIRY + timedelta(seconds=1):
         problems.add("expires_too_late", "expires_at", _too_late())
     return moment
 
 
 def _too_late() -> str:
-    return f"must be within {_LONGEST.days} days, FCM keeps nothing longer"
+    return f"must be within {LONGEST_EXPIRY.days} days, FCM keeps nothing longer"
