@@ -36,7 +36,7 @@ from modules.logger.logger_service import get_logger
 from modules.notification.bulk_service import BulkService
 from modules.notification.notification_service import NotificationService
 from modules.notification.workers.activities import PushNotificationActivities
-from modules.notification.workers.immediate_run import immediate_run
+from modules.notification.workers.push_notification_worker import PushNotificationWorker
 from modules.preference.preference_service import PreferenceService
 from temporal_config import SEARCH_ATTRIBUTES, WORKERS, caller_slots, schedules, worker_slots
 
@@ -114,7 +114,11 @@ class Application:
             database=database,
             loop_thread=loop_thread,
             settings=settings,
-            run_worker=immediate_run(settings.immediate.wait_seconds),
+            run_worker=partial(
+                ApplicationService.run_worker_immediately_async,
+                cls=PushNotificationWorker,
+                wait_seconds=settings.immediate.wait_seconds,
+            ),
         )
         await CampaignService.start(
             database=database,
@@ -122,7 +126,6 @@ class Application:
             settings=settings,
             run=run_campaign,
             runs=TemporalCampaignRuns(),
-            wait_open=BulkService.wait_open_async,
         )
         await AuthenticationService.start(
             database=database,

@@ -24,8 +24,8 @@ from bootstrap import Application, Role, bootstrap
 from demo.serve import run_process
 from modules.campaign.internals.campaign_audience import CampaignAudience
 from modules.campaign.internals.store.campaign_page_repository import CampaignPageRepository
-from modules.notification.internals.store.rows.shared_row_repository import SharedRowRepository
-from modules.notification.internals.store.rows.shared_rows import page_rows
+from modules.notification.internals.store.rows.bulk_row_repository import BulkRowRepository
+from modules.notification.internals.store.rows.bulk_rows import page_rows
 
 SMALL = 10_000
 # As slices of two worker processes are under way.
@@ -37,7 +37,7 @@ async def fan_out(application: Application, accounts: int) -> None:
     retention_days = application.settings.retention.finished_days
     pages = CampaignPageRepository(database.database, retention_days=retention_days)
     audience = CampaignAudience(pages, database.clock)
-    rows = SharedRowRepository(database.database)
+    rows = BulkRowRepository(database.database)
     campaign_id = ObjectId()
     stored = await audience.store_list(campaign_id, (f"fan-{number:08d}" for number in range(accounts)))
     numbers = count()

@@ -16,7 +16,7 @@ MAX_NAME_LENGTH = 256
 MAX_KEY_LENGTH = 255
 
 # The code of an expiry that is past.
-TOO_LATE = "expired"
+EXPIRED = "expired"
 _SHOWN_KEY_LENGTH = 64
 _SPACES_AND_CONTROLS = re.compile(r"[\s\x00-\x1f\x7f]")
 
@@ -26,9 +26,9 @@ def app_id_problems(app_id: object, *, field: str = "app_id") -> list[Problem]:
     return [] if is_app_id(app_id) else [Problem("invalid_app_id", field, f"must be {APP_ID_RULE}")]
 
 
-def is_only_too_late(problems: Iterable[Problem]) -> bool:
+def is_only_expired(problems: Iterable[Problem]) -> bool:
     """True when nothing is wrong but that the expiry is past, which a repeated request's may be."""
-    return [problem.code for problem in problems] == [TOO_LATE]
+    return [problem.code for problem in problems] == [EXPIRED]
 
 
 class ProblemList:

@@ -11,7 +11,6 @@ from modules.application.service_facade import ServiceFacade, blocking
 from modules.campaign.internals.campaign_acceptance import RunCampaign
 from modules.campaign.internals.campaign_control import CampaignRuns
 from modules.campaign.internals.campaign_core import CampaignCore, assemble_campaigns
-from modules.campaign.internals.campaign_delivery import WaitOpen
 from modules.campaign.internals.campaign_params import CampaignRequest
 from modules.campaign.run_types import (
     CampaignParams,
@@ -47,7 +46,6 @@ class CampaignService(ServiceFacade[CampaignCore]):
         settings: Settings,
         run: RunCampaign,
         runs: CampaignRuns,
-        wait_open: WaitOpen,
     ) -> None:
         """Create the collections and bind the service to the loop; called by bootstrap, safe to repeat."""
         core = assemble_campaigns(
@@ -55,7 +53,6 @@ class CampaignService(ServiceFacade[CampaignCore]):
             database,
             run=run,
             runs=runs,
-            wait_open=wait_open,
         )
         await loop_thread.call(core.ensure)
         cls.bind(core, loop_thread)

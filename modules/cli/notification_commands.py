@@ -218,7 +218,7 @@ def _web_ui_link(notification: PushNotification, temporal: TemporalSettings) -> 
     """Where the Web UI shows the notification's workflow; None when `temporal.ui_url` is not set."""
     if temporal.ui_url is None:
         return None
-    from modules.notification.workers.params import PushNotificationWorkerParams
+    from modules.notification.types import PushNotificationWorkerParams
     from modules.notification.workers.push_notification_worker import PushNotificationWorker
 
     params = PushNotificationWorkerParams(

@@ -13,23 +13,22 @@ from modules.notification.bulk_types import (
     BulkReport,
     Content,
     ContentCheck,
+    DryRunResult,
     PageOutcome,
     PageRows,
-    Rehearsal,
-    SendingStop,
 )
 from modules.notification.internals.bulk_core import BulkCore
-from modules.notification.internals.intake.bulk_content import address_problem
-from modules.notification.internals.store.rows.shared_rows import page_rows
-from modules.notification.types import BroadcastKind, SendPushParams
+from modules.notification.internals.intake.bulk_content import address_problem, make_content
+from modules.notification.internals.store.rows.bulk_rows import page_rows
+from modules.notification.types import BroadcastKind, SendingStop, SendPushParams
 
 
 class BulkService(ServiceFacade[BulkCore]):
     """What campaigns are built on. Started and stopped with NotificationService.
 
     Whoever has a bulk sent keeps its content in a document of `campaigns`, as the field `content`, before a
-    row of it is delivered, and as long as there are rows. All methods raise NotBootstrappedError before
-    bootstrap and UnavailableError when MongoDB does not answer.
+    row of it is delivered, and as long as there are rows; `bulk_id` is that document's id. Methods that wait
+    raise NotBootstrappedError before bootstrap and UnavailableError when MongoDB does not answer.
     """
 
     @classmethod
@@ -53,22 +52,20 @@ class BulkService(ServiceFacade[BulkCore]):
         """What is wrong with a topic's name, or with a condition; None where nothing is."""
         return address_problem(kind, address)
 
-    @classmethod
-    async def make_content_async(cls, *, params: SendPushParams, broadcast: Broadcast | None) -> Content:
+    @staticmethod
+    def make_content(*, params: SendPushParams, broadcast: Broadcast | None, made_at: datetime) -> Content:
         """The content of rows that say this; `params` must have been found right."""
-        return await cls._on_core(lambda core: core.content.make(params, broadcast))
+        return make_content(params, broadcast, made_at=made_at)
 
     @classmethod
-    async def rehearse_async(
+    async def dry_run_async(
         cls, *, content: Content, expires_at: datetime | None, devices: Sequence[Device]
-    ) -> Rehearsal:
+    ) -> DryRunResult:
         """Measure the message and have the provider check it for these devices, 500 at the most.
 
         A broadcast is checked for its own address. Nothing is delivered.
         """
-        return await cls._on_core(
-            lambda core: core.rehearsal.rehearse(content, devices, expires_at=expires_at)
-        )
+        return await cls._on_core(lambda core: core.dry_run.run(content, devices, expires_at=expires_at))
 
     @staticmethod
     def rows_of(*, bulk_id: str, page: int, account_ids: Sequence[str]) -> PageRows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from modules.application.errors import Problem
 from modules.notification.types import BroadcastKind
@@ -27,10 +27,7 @@ class Broadcast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContentCheck:
-    """What is wrong with a content at `checked_at`, and when it is given up.
-
-    Both times are UTC. `expires_at` is None for never, and where that is what is wrong.
-    """
+    """What is wrong with a content at `checked_at`, and when it is given up; None: never, or not known."""
 
     problems: tuple[Problem, ...]
     checked_at: datetime
@@ -87,20 +84,8 @@ class BulkReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rehearsal:
-    """What sending would be like: the message's size, and the codes that the provider gave to a sample."""
+class DryRunResult:
+    """What a dry run found: the message's size, and the codes that the provider gave to a sample."""
 
     payload_bytes: int
     codes: Mapping[str, int]
-
-
-class SendingStop(Protocol):
-    """Whether what is being delivered is still wanted. Once it says stop, it keeps saying so."""
-
-    def is_set(self) -> bool:
-        """What is known; asked right before each message, without I/O."""
-        ...
-
-    async def look(self) -> bool:
-        """Read what is wanted now; raises UnavailableError when that cannot be read."""
-        ...

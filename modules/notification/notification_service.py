@@ -137,14 +137,12 @@ class NotificationService(ServiceFacade[NotificationCore]):
 
         What workers call. The claim decides who sends, so calling it twice sends once.
         """
-        row_ids = row_ids_of(notification_ids)
-        return await cls._on_core(lambda core: core.delivery.deliver(row_ids))
+        return await cls._on_core(lambda core: core.delivery.deliver(row_ids_of(notification_ids)))
 
     @classmethod
     async def deliver_grouped_async(cls, *, notification_ids: Sequence[str]) -> list[DeliveryReport]:
         """As `deliver_async`, a moment later, together with what others in this process ask for."""
-        row_ids = row_ids_of(notification_ids)
-        return await cls._on_core(lambda core: core.group.deliver(row_ids))
+        return await cls._on_core(lambda core: core.group.deliver(row_ids_of(notification_ids)))
 
     @classmethod
     async def due_page_async(

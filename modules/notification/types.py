@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 
 from modules.device_token.types import Platform, TargetKind
 
@@ -335,3 +336,28 @@ class PushNotification:
     idempotency_key: str | None
     devices: tuple[DeviceDelivery, ...]
     timeline: tuple[TimelineEntry, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushNotificationWorkerParams:
+    """One row to deliver. `priority` decides the task queue."""
+
+    notification_id: str
+    account_id: str
+    priority: str
+
+
+class SendingStop(Protocol):
+    """Whether what is being delivered is still wanted. Once it says stop, it keeps saying so."""
+
+    def is_set(self) -> bool:
+        """What is known; asked right before each message, without I/O."""
+        ...
+
+    async def look(self) -> bool:
+        """Read what is wanted now; raises UnavailableError when that cannot be read."""
+        ...
+
+
+# Asked for by each scan, served by whoever looks after campaigns.
+RESTART_ACTIVITY = "restart_campaigns"

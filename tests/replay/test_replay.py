@@ -18,15 +18,8 @@ from modules.campaign.run_types import CampaignRunParams, RecordStateParams
 from modules.campaign.workers import campaign_progress
 from modules.campaign.workers.campaign_steps import RECORD_ACTIVITY
 from modules.campaign.workers.campaign_worker import CampaignWorker
-from modules.notification.types import DeliveryReport
-from modules.notification.workers.params import (
-    BatchParams,
-    DeliverParams,
-    DuePage,
-    PushNotificationWorkerParams,
-    ScanCounts,
-    ScanParams,
-)
+from modules.notification.types import DeliveryReport, PushNotificationWorkerParams
+from modules.notification.workers.params import BatchParams, DeliverParams, DuePage, ScanCounts, ScanParams
 from modules.notification.workers.push_notification_batch_worker import DELIVER_RANGE_ACTIVITY
 from modules.notification.workers.push_notification_worker import DELIVER_ACTIVITY, DELIVER_TIMEOUT
 from modules.notification.workers.push_notifications_worker import (

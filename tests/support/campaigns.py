@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.collection import Collection
@@ -30,7 +31,7 @@ from modules.campaign.run_types import (
 )
 from modules.campaign.types import AccountList, Audience, Campaign
 from modules.notification.bulk_service import BulkService
-from modules.notification.internals.store.rows.shared_rows import new_shared_row, shared_row_id
+from modules.notification.internals.store.rows.bulk_rows import bulk_row_id, new_bulk_row
 from modules.notification.types import SendPushParams
 from tests.support.push_rows import Document
 from tests.support.push_service import PushService, make_params, push_service, settings_for
@@ -59,10 +60,6 @@ class Runs:
             raise self.failure
         self.started.append(params)
         return True
-
-    async def wait_open(self, *, app_id: str, stopped: asyncio.Event) -> None:
-        await BulkService.wait_open_async(app_id=app_id, stopped=stopped)
-        self.on_open()
 
     async def control(self, *, campaign_id: str, update: str, argument: float | None) -> None:
         self.told.append((campaign_id, update, argument))
@@ -139,8 +136,8 @@ class CampaignRoom:
     def write_row(self, campaign_id: str, account_id: str, page: int = 0, **over: Any) -> None:
         """A row of the campaign as a delivery would leave it."""
         of = ObjectId(campaign_id)
-        row_id = shared_row_id(of, account_id)
-        row = new_shared_row(row_id, of, page, account_id, expires_at=None, now=datetime.now(UTC))
+        row_id = bulk_row_id(of, account_id)
+        row = new_bulk_row(row_id, of, page, account_id, expires_at=None, now=datetime.now(UTC))
         self.rows.insert_one({**row, **over})
 
     def register_many(self, account_ids: list[str], **over: Any) -> None:
@@ -172,8 +169,16 @@ def campaign_room(stack: LocalStack, database_name: str, **over: str) -> Iterato
     with (
         push_service(stack, database_name, **over) as push,
         MongoClient[Document](stack.mongodb_uri) as client,
+        pytest.MonkeyPatch.context() as patch,
     ):
         database = MongoDatabase(settings.mongodb)
+        wait_open = BulkService.wait_open_async
+
+        async def opened(**asked: Any) -> None:
+            await wait_open(**asked)
+            runs.on_open()
+
+        patch.setattr(BulkService, "wait_open_async", opened)
 
         async def start() -> None:
             await AccountService.start(database=database, loop_thread=push.loop_thread)
@@ -183,7 +188,6 @@ def campaign_room(stack: LocalStack, database_name: str, **over: str) -> Iterato
                 settings=settings,
                 run=runs.run,
                 runs=runs,
-                wait_open=runs.wait_open,
             )
 
         try:

@@ -25,8 +25,8 @@ from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import Device, Platform, TargetKind
 from modules.logger.logger_service import LoggerService
 from modules.notification.notification_service import NotificationService
-from modules.notification.types import OutcomePolicy, SendPushParams
-from modules.notification.workers.params import PushNotificationWorkerParams, ScanCounts
+from modules.notification.types import OutcomePolicy, PushNotificationWorkerParams, SendPushParams
+from modules.notification.workers.params import ScanCounts
 from modules.notification.workers.push_notification_worker import PushNotificationWorker
 from modules.notification.workers.push_notifications_worker import PushNotificationsWorker
 from simulator.audit_log import AuditEntry

@@ -21,8 +21,14 @@ from modules.config.config_service import ConfigService
 from modules.config.types import Settings
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import Device, Platform, TargetKind
+from modules.notification.bulk_service import BulkService
 from modules.notification.notification_service import NotificationService
-from modules.notification.types import DeliveryReport, Priority, PushNotification, SendPushParams
+from modules.notification.types import (
+    DeliveryReport,
+    PushNotification,
+    PushNotificationWorkerParams,
+    SendPushParams,
+)
 from modules.preference.preference_service import PreferenceService
 from simulator.audit_log import AuditEntry
 from simulator.client import SimulatorControl
@@ -49,13 +55,11 @@ class RunNow:
     failure: ServiceError | None = None
     asked: list[str] = field(default_factory=list)
 
-    async def __call__(
-        self, *, notification_id: str, account_id: str, priority: Priority, outcome: asyncio.Future[Any]
-    ) -> None:
-        self.asked.append(notification_id)
+    async def __call__(self, *, params: PushNotificationWorkerParams, outcome: asyncio.Future[Any]) -> None:
+        self.asked.append(params.notification_id)
         if self.failure is not None:
             raise self.failure
-        await NotificationService.deliver_async(notification_ids=[notification_id])
+        await NotificationService.deliver_async(notification_ids=[params.notification_id])
 
 
 @dataclass(frozen=True)
@@ -145,5 +149,5 @@ def push_service(stack: LocalStack, database_name: str, **over: str) -> Iterator
         loop_thread.run(stop())
     finally:
         loop_thread.stop()
-        for facade in (NotificationService, PreferenceService, DeviceTokenService):
+        for facade in (BulkService, NotificationService, PreferenceService, DeviceTokenService):
             facade.unbind()

@@ -22,18 +22,11 @@ from modules.application.internals.worker_server import HEARTBEAT_INTERVAL
 from modules.application.worker import Lane, WorkerPlan
 from modules.config.config_service import ConfigService
 from modules.config.types import TemporalSettings
-from modules.notification.types import DeliveryReport, Status
-from modules.notification.workers.params import (
-    DeliverParams,
-    DueCursor,
-    DuePage,
-    PushNotificationWorkerParams,
-    ScanParams,
-)
+from modules.notification.types import RESTART_ACTIVITY, DeliveryReport, PushNotificationWorkerParams, Status
+from modules.notification.workers.params import DeliverParams, DueCursor, DuePage, ScanParams
 from modules.notification.workers.push_notification_worker import DELIVER_ACTIVITY
 from modules.notification.workers.push_notifications_worker import (
     EXPIRE_ACTIVITY,
-    RESTART_ACTIVITY,
     START_ACTIVITY,
 )
 from temporal_config import SEARCH_ATTRIBUTES, WORKERS

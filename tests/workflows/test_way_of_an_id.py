@@ -21,8 +21,8 @@ from modules.application.worker import WorkerStart
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import Platform, TargetKind
 from modules.notification.notification_service import NotificationService
-from modules.notification.types import Status
-from modules.notification.workers.params import DeliverParams, PushNotificationWorkerParams
+from modules.notification.types import PushNotificationWorkerParams, Status
+from modules.notification.workers.params import DeliverParams
 from tests.support.push_service import ACCOUNT, make_params, settings_for
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,7 +14,7 @@ from bson import ObjectId
 
 from modules.application.errors import ConfigurationError, InvalidInputError, Problem, UnavailableError
 from modules.application.event_loop_thread import is_cut, told_if_cut
-from modules.application.param_rules import is_only_too_late
+from modules.application.param_rules import is_only_expired
 from modules.campaign.errors import (
     CampaignDeferredError,
     CampaignKeyConflictError,
@@ -65,7 +65,7 @@ class CampaignAcceptance:
 
     async def accept(self, request: CampaignRequest) -> str:
         """See CampaignService.send_push_to_audience."""
-        content = await BulkService.check_async(
+        checked = await BulkService.check_async(
             params=request.params,
             expires_at=request.expires_at,
             expires_in=request.expires_in,
@@ -73,18 +73,18 @@ class CampaignAcceptance:
         )
         too_late = None
         try:
-            request.validate(content.problems)
+            request.validate(checked.problems)
         except InvalidInputError as error:
-            if not is_only_too_late(error.problems):
+            if not is_only_expired(error.problems):
                 raise
             too_late = error
         known = await self._campaigns.find_by_key(request.campaign_key)
         if known is not None:
-            campaign = await self._confirmed(request, known, content)
+            campaign = await self._confirmed(request, known, checked)
         elif too_late is not None:
             raise too_late
         else:
-            campaign = await self._recorded(request, content)
+            campaign = await self._recorded(request, checked)
         try:
             await self.start(campaign)
         except asyncio.CancelledError:
@@ -104,13 +104,13 @@ class CampaignAcceptance:
             raise CampaignDeferredError(str(campaign.id), error) from error
 
     async def _confirmed(
-        self, request: CampaignRequest, known: CampaignModel, content: ContentCheck
+        self, request: CampaignRequest, known: CampaignModel, checked: ContentCheck
     ) -> CampaignModel:
         """The campaign that has the key already; raises CampaignKeyConflictError when it is another one."""
         digest = None
         if isinstance(request.audience, AccountList):
             digest = await self._audience.digest_of(request.audience.account_ids)
-        wanted = await self._new_campaign(known.id, request, content, digest=digest)
+        wanted = _new_campaign(known.id, request, checked, digest=digest)
         if wanted.fingerprint != known.fingerprint:
             raise CampaignKeyConflictError
         return await self._held_by_majority(known)
@@ -126,7 +126,7 @@ class CampaignAcceptance:
             raise CampaignNotFoundError
         return campaign
 
-    async def _recorded(self, request: CampaignRequest, content: ContentCheck) -> CampaignModel:
+    async def _recorded(self, request: CampaignRequest, checked: ContentCheck) -> CampaignModel:
         campaign_id, digest, extent = ObjectId(), None, None
         if isinstance(request.audience, AccountList):
             stored = await self._audience.store_list(campaign_id, request.audience.account_ids)
@@ -137,39 +137,8 @@ class CampaignAcceptance:
         elif (broadcast := _broadcast(request.audience)) is not None:
             # One page of one: the kind stands where a row has its account.
             extent = (await self._audience.store_list(campaign_id, [broadcast.kind.value])).extent
-        campaign = await self._new_campaign(campaign_id, request, content, digest=digest, extent=extent)
+        campaign = _new_campaign(campaign_id, request, checked, digest=digest, extent=extent)
         return await self._inserted(campaign)
-
-    async def _new_campaign(
-        self,
-        campaign_id: ObjectId,
-        request: CampaignRequest,
-        content: ContentCheck,
-        *,
-        digest: str | None = None,
-        extent: Extent | None = None,
-    ) -> CampaignModel:
-        """`digest` stands for a list's ids."""
-        rollout = request.rollout
-        made = await BulkService.make_content_async(
-            params=request.params, broadcast=_broadcast(request.audience)
-        )
-        campaign = CampaignModel(
-            id=campaign_id,
-            campaign_key=request.campaign_key,
-            fingerprint="",
-            audience=_audience_model(request.audience),
-            content=dict(made),
-            expires_at=content.expires_at,
-            rate_per_second=request.rate_per_second,
-            rollout=None if rollout is None else RolloutModel.model_validate(asdict(rollout)),
-            dry_run=request.dry_run,
-            accounts=None if extent is None else extent.accounts,
-            pages=None if extent is None else extent.pages,
-            created_at=content.checked_at,
-            updated_at=content.checked_at,
-        )
-        return campaign.model_copy(update={"fingerprint": _fingerprint(campaign, digest)})
 
     async def _inserted(self, campaign: CampaignModel) -> CampaignModel:
         """The campaign, or the one that another call has recorded under its key meanwhile."""
@@ -190,6 +159,37 @@ class CampaignAcceptance:
         if winner is None or winner.fingerprint != campaign.fingerprint:
             raise CampaignKeyConflictError
         return await self._held_by_majority(winner)
+
+
+def _new_campaign(
+    campaign_id: ObjectId,
+    request: CampaignRequest,
+    checked: ContentCheck,
+    *,
+    digest: str | None = None,
+    extent: Extent | None = None,
+) -> CampaignModel:
+    """`digest` stands for a list's ids."""
+    rollout = request.rollout
+    content = BulkService.make_content(
+        params=request.params, broadcast=_broadcast(request.audience), made_at=checked.checked_at
+    )
+    campaign = CampaignModel(
+        id=campaign_id,
+        campaign_key=request.campaign_key,
+        fingerprint="",
+        audience=_audience_model(request.audience),
+        content=dict(content),
+        expires_at=checked.expires_at,
+        rate_per_second=request.rate_per_second,
+        rollout=None if rollout is None else RolloutModel.model_validate(asdict(rollout)),
+        dry_run=request.dry_run,
+        accounts=None if extent is None else extent.accounts,
+        pages=None if extent is None else extent.pages,
+        created_at=checked.checked_at,
+        updated_at=checked.checked_at,
+    )
+    return campaign.model_copy(update={"fingerprint": _fingerprint(campaign, digest)})
 
 
 def _fingerprint(campaign: CampaignModel, digest: str | None) -> str:

@@ -9,7 +9,7 @@ from modules.application.mongo_database import MongoDatabase
 from modules.campaign.internals.campaign_acceptance import CampaignAcceptance, RunCampaign
 from modules.campaign.internals.campaign_audience import CampaignAudience
 from modules.campaign.internals.campaign_control import CampaignControl, CampaignRuns
-from modules.campaign.internals.campaign_delivery import CampaignDelivery, WaitOpen
+from modules.campaign.internals.campaign_delivery import CampaignDelivery
 from modules.campaign.internals.campaign_failures import CampaignFailures
 from modules.campaign.internals.campaign_planner import CampaignPlanner
 from modules.campaign.internals.campaign_reader import CampaignReader
@@ -43,7 +43,6 @@ def assemble_campaigns(
     *,
     run: RunCampaign,
     runs: CampaignRuns,
-    wait_open: WaitOpen,
 ) -> CampaignCore:
     retention_days = settings.retention.finished_days
     campaigns = CampaignRepository(database.database, retention_days=retention_days)
@@ -70,7 +69,6 @@ def assemble_campaigns(
         campaigns=campaigns,
         pages=pages,
         clock=database.clock,
-        wait_open=wait_open,
         retention=timedelta(days=retention_days),
     )
     return CampaignCore(

@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from modules.application.mongo_database import DatabaseClock
 from modules.campaign.internals.campaign_reader import campaign_id_of
@@ -27,12 +26,6 @@ PORTION_SECONDS = 1.0
 LONGEST_SLICE_SECONDS = 20.0
 
 
-class WaitOpen(Protocol):
-    """Returns once the app's provider takes messages again, or `stopped` is set."""
-
-    async def __call__(self, *, app_id: str, stopped: asyncio.Event) -> None: ...
-
-
 class CampaignDelivery:
     """Lives on one event loop. Safe to repeat: rows are written once, and the claim decides who sends."""
 
@@ -42,13 +35,11 @@ class CampaignDelivery:
         campaigns: CampaignRepository,
         pages: CampaignPageRepository,
         clock: DatabaseClock,
-        wait_open: WaitOpen,
         retention: timedelta,
     ) -> None:
         self._campaigns = campaigns
         self._pages = pages
         self._clock = clock
-        self._wait_open = wait_open
         self._retention = retention
 
     async def deliver(self, part: SliceParams, stopped: asyncio.Event) -> SliceReport:
@@ -116,7 +107,7 @@ class CampaignDelivery:
         left = deadline - time.monotonic()
         try:
             async with asyncio.timeout(max(0.0, left)):
-                await self._wait_open(app_id=app_id, stopped=stopped)
+                await BulkService.wait_open_async(app_id=app_id, stopped=stopped)
         except TimeoutError:
             return False
         return left > 0

@@ -42,12 +42,12 @@ class CampaignRequest:
     dry_run: bool
     expires_in: timedelta | None = None
 
-    def validate(self, content: Iterable[Problem]) -> None:
-        """Raise InvalidInputError with all that is wrong; `content` is what is wrong with the message."""
+    def validate(self, content_problems: Iterable[Problem]) -> None:
+        """Raise InvalidInputError with all that is wrong; `content_problems`: with its message."""
         problems = ProblemList()
         problems.key(self.campaign_key, "campaign_key")
         _check_audience(self.audience, problems)
-        problems.extend(list(content))
+        problems.extend(list(content_problems))
         problems.extend(rate_problems(self.rate_per_second))
         _check_rollout(self.rollout, problems)
         if not isinstance(self.dry_run, bool):

@@ -45,14 +45,14 @@ class CampaignPlanner:
         self._audience = audience
 
     async def plan(self, campaign: CampaignModel) -> PlanModel:
-        """Walk the whole audience; raises UnavailableError when MongoDB does not answer."""
+        """Walk the whole audience, then try the content; raises UnavailableError without MongoDB."""
         found = _Found()
         if campaign.audience.kind is AudienceKind.BROADCAST:
             found.accounts = campaign.accounts or 0
         else:
             async for account_ids in self._audience.pages_of(campaign):
                 await self._count(campaign, account_ids, found)
-        rehearsal = await BulkService.rehearse_async(
+        dry_run = await BulkService.dry_run_async(
             content=campaign.content, expires_at=campaign.expires_at, devices=found.sample
         )
         return PlanModel(
@@ -61,8 +61,8 @@ class CampaignPlanner:
             platforms=dict(found.platforms),
             locales=dict(found.locales),
             suppressed=dict(found.suppressed),
-            payload_bytes=rehearsal.payload_bytes,
-            sample=dict(rehearsal.codes),
+            payload_bytes=dry_run.payload_bytes,
+            sample=dict(dry_run.codes),
         )
 
     async def _count(self, campaign: CampaignModel, account_ids: Sequence[str], found: _Found) -> None:

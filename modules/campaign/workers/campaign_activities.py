@@ -31,7 +31,7 @@ from modules.campaign.workers.campaign_steps import (
     SLICE_ACTIVITY,
 )
 from modules.logger.logger_service import get_logger
-from modules.notification.workers.push_notifications_worker import RESTART_ACTIVITY
+from modules.notification.types import RESTART_ACTIVITY
 
 ResultT = TypeVar("ResultT")
 

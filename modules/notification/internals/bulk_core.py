@@ -9,9 +9,9 @@ from modules.config.types import Settings
 from modules.notification.internals.channel_registry import Provider
 from modules.notification.internals.delivery.bulk_delivery import BulkDelivery
 from modules.notification.internals.intake.bulk_content import BulkContent
-from modules.notification.internals.intake.content_rehearsal import ContentRehearsal
+from modules.notification.internals.intake.content_dry_run import ContentDryRun
 from modules.notification.internals.notification_core import NotificationCore
-from modules.notification.internals.store.rows.shared_row_repository import SharedRowRepository
+from modules.notification.internals.store.rows.bulk_row_repository import BulkRowRepository
 from modules.notification.types import Priority
 
 
@@ -20,18 +20,18 @@ class BulkCore:
     """What BulkService is bound to."""
 
     content: BulkContent
-    rehearsal: ContentRehearsal
+    dry_run: ContentDryRun
     delivery: BulkDelivery
-    rows: SharedRowRepository
+    rows: BulkRowRepository
 
 
 def assemble_bulk(settings: Settings, database: MongoDatabase, core: NotificationCore) -> BulkCore:
     clock, link_base = database.clock, settings.fcm.longest_link_base()
-    rows = SharedRowRepository(database.database)
+    rows = BulkRowRepository(database.database)
     gates = core.lanes[Priority.NORMAL].channels
     return BulkCore(
         content=BulkContent(clock, link_base=link_base),
-        rehearsal=ContentRehearsal(gates[Provider.FCM].validate_push, clock, link_base=link_base),
+        dry_run=ContentDryRun(gates[Provider.FCM].validate_push, clock, link_base=link_base),
         delivery=BulkDelivery(
             rows=rows,
             delivery=core.delivery,

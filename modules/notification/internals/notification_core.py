@@ -36,9 +36,6 @@ from modules.notification.internals.store.rows.row_claim_repository import RowCl
 from modules.notification.internals.store.rows.row_erasure import PushNotificationErasure
 from modules.notification.types import Priority
 
-# A breaker can close, and a pause grow, while one waits.
-LOOK_AGAIN_SECONDS = 1.0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotificationCore:

@@ -16,14 +16,13 @@ from modules.application.errors import ServiceError
 from modules.application.worker import WorkerClass
 from modules.logger.logger_service import get_logger
 from modules.notification.notification_service import NotificationService
-from modules.notification.types import DeliveryReport, DueRow, Priority
+from modules.notification.types import DeliveryReport, DueRow, Priority, PushNotificationWorkerParams
 from modules.notification.workers.params import (
     BatchParams,
     DeliverParams,
     DueCursor,
     DueKey,
     DuePage,
-    PushNotificationWorkerParams,
     ScanParams,
 )
 from modules.notification.workers.push_notification_batch_worker import (

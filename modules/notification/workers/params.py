@@ -6,15 +6,6 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PushNotificationWorkerParams:
-    """One row to deliver. `priority` decides the task queue."""
-
-    notification_id: str
-    account_id: str
-    priority: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DeliverParams:
     """Rows to make one round of attempts for; `grouped` ones may wait a moment for others."""
 

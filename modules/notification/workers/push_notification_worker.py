@@ -10,8 +10,8 @@ from temporalio.common import RetryPolicy
 with workflow.unsafe.imports_passed_through():
     from modules.application.markdown import as_code
     from modules.application.worker import Lane, WorkerStart
-    from modules.notification.types import DeliveryReport, Priority, Status
-    from modules.notification.workers.params import DeliverParams, PushNotificationWorkerParams
+    from modules.notification.types import DeliveryReport, Priority, PushNotificationWorkerParams, Status
+    from modules.notification.workers.params import DeliverParams
 
 DELIVER_ACTIVITY = "deliver_push_notifications"
 # Longer than the delivery code's own patience with an outcome that cannot be written.
@@ -45,9 +45,9 @@ class PushNotificationWorker:
             summary=f"push {params.notification_id} ({params.priority})",
             run_timeout_seconds=RUN_TIMEOUT_SECONDS,
             details=(
-                f"Delivers push notification `{params.notification_id}` "
+                f"Delivers push notification {as_code(params.notification_id)} "
                 f"to account {as_code(params.account_id)}."
-                f"\n\n`notifications show {params.notification_id}` prints its timeline."
+                f"\n\n{as_code(f'notifications show {params.notification_id}')} prints its timeline."
             ),
             attributes={
                 "NotificationId": params.notification_id,

@@ -10,11 +10,11 @@ from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
     from modules.application.worker import Lane, WorkerStart
+    from modules.notification.types import RESTART_ACTIVITY
     from modules.notification.workers.params import DuePage, ScanCounts, ScanParams
 
 EXPIRE_ACTIVITY = "expire_overdue_push_notifications"
 START_ACTIVITY = "start_due_push_notifications"
-RESTART_ACTIVITY = "restart_campaigns"
 RESTART_PATCH = "restart-campaigns"
 # A page costs six events at the most; the server warns at 4,096 and we stay below half of it.
 PAGES_PER_RUN = 200

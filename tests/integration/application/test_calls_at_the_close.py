@@ -17,6 +17,7 @@ from pymongo import MongoClient
 import bootstrap as composition
 from bootstrap import Application, Role, bootstrap
 from local_stack.local_stack_service import LocalStack
+from modules.application.application_service import ApplicationService
 from modules.application.errors import ApplicationClosedError, NotBootstrappedError, UnavailableError
 from modules.campaign.campaign_service import CampaignService
 from modules.campaign.errors import CampaignDeferredError, CampaignUnconfirmedError
@@ -180,7 +181,7 @@ class NeverEnding:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> NeverEnding:
     run = NeverEnding()
-    monkeypatch.setattr(composition, "immediate_run", lambda _: run)
+    monkeypatch.setattr(ApplicationService, "run_worker_immediately_async", run)
     monkeypatch.setattr(composition, "run_campaign", run)
     return run
 

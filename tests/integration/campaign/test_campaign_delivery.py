@@ -16,7 +16,7 @@ from modules.application.errors import NotFoundError
 from modules.campaign.campaign_service import CampaignService
 from modules.campaign.run_types import SliceParams, SliceReport
 from modules.campaign.types import AccountList, Topic
-from modules.notification.internals.store.rows.shared_rows import shared_row_id
+from modules.notification.internals.store.rows.bulk_rows import bulk_row_id
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import Status
 from modules.preference.preference_service import PreferenceService
@@ -53,7 +53,7 @@ def deliver(
 
 
 def row_of(room: CampaignRoom, campaign_id: str, account_id: str) -> dict[str, Any]:
-    row = room.rows.find_one({"_id": shared_row_id(ObjectId(campaign_id), account_id)})
+    row = room.rows.find_one({"_id": bulk_row_id(ObjectId(campaign_id), account_id)})
     assert row is not None
     return dict(row)
 

@@ -22,7 +22,7 @@ from modules.campaign.campaign_service import CampaignService
 from modules.campaign.errors import CampaignDryRunError, CampaignFinishedError, CampaignNotFoundError
 from modules.campaign.types import AccountList, CampaignState, DeviceQuery, Topic
 from modules.device_token.types import Platform
-from modules.notification.internals.store.rows.shared_rows import shared_row_id
+from modules.notification.internals.store.rows.bulk_rows import bulk_row_id
 from modules.preference.preference_service import PreferenceService
 from tests.support.campaigns import CampaignRoom, campaign_room
 from tests.support.process_logs import capture_logs
@@ -133,7 +133,7 @@ class TestCancellingTheRest:
         counts = room.cancel_rest(campaign_id)
         assert counts == {"sent": 1, "failed:no_active_devices": 1, "cancelled": 1_498, "duplicate": 1}
         for account_id in (accounts[2], accounts[1_000]):
-            row = room.rows.find_one({"_id": shared_row_id(ObjectId(campaign_id), account_id)})
+            row = room.rows.find_one({"_id": bulk_row_id(ObjectId(campaign_id), account_id)})
             assert row is not None
             assert (row["status"], row["active"], "due_at" in row) == ("pending", False, False)
             assert row["events"][-1]["event"] == "cancelled"

@@ -12,10 +12,9 @@ from pymongo.collection import Collection
 from local_stack.local_stack_service import LocalStack
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import DeviceState
-from modules.notification.bulk_types import SendingStop
 from modules.notification.internals.push_notification_reader import row_ids_of
 from modules.notification.notification_service import NotificationService
-from modules.notification.types import DeliveryReport, OutcomePolicy, Status
+from modules.notification.types import DeliveryReport, OutcomePolicy, SendingStop, Status
 from modules.preference.preference_service import PreferenceService
 from tests.support.push_rows import Document
 from tests.support.push_service import ACCOUNT, PushService, push_service

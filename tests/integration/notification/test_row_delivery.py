@@ -11,7 +11,6 @@ from local_stack.local_stack_service import LocalStack
 from modules.device_token.device_token_service import DeviceTokenService
 from modules.device_token.types import DeviceState
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
-from modules.notification.internals.store.rows.row_claim_repository import RowClaimRepository
 from modules.notification.notification_service import NotificationService
 from modules.notification.types import Outcome, OutcomePolicy, SendPushParams, Status
 from modules.preference.preference_service import PreferenceService
@@ -215,8 +214,7 @@ def test_what_a_lost_worker_may_have_sent_is_never_repeated_under_at_most_once(s
 async def _claim(service: PushService, notification_id: str) -> None:
     core = NotificationService._core
     row_id = service.stored(notification_id)["_id"]
-    claims = RowClaimRepository(core.repository._database)
-    assert await claims.claim([row_id], owner="lost", lease_seconds=30)
+    assert await core.delivery._claims.claim([row_id], owner="lost", lease_seconds=30)
 
 
 def test_preferences_are_obeyed_unless_it_is_immediate(service: PushService) -> None:

@@ -22,10 +22,10 @@ from modules.notification.internals.store.push_notification_model import (
     TransitionModel,
 )
 from modules.notification.internals.store.push_notification_repository import PushNotificationRepository
+from modules.notification.internals.store.rows.bulk_rows import new_bulk_row
 from modules.notification.internals.store.rows.row_claims import LET_GO
 from modules.notification.internals.store.rows.row_standing import RowStanding
 from modules.notification.internals.store.rows.shared_contents import content_of
-from modules.notification.internals.store.rows.shared_rows import new_shared_row
 from modules.notification.types import BroadcastKind, Outcome, OutcomePolicy, Priority, Status
 from tests.support.process_logs import capture_logs
 from tests.support.store_contracts.databases import RECENTLY, Database, Prepare, put, put_unchecked
@@ -219,7 +219,7 @@ class PushNotificationStoreContract:
         content = content_of(make_row(title="Sale", data={"shop": "7"}, click_action="/sale"))
         await database["campaigns"].insert_one({"_id": campaign_id, "content": content})
         row, orphan = (
-            new_shared_row(ObjectId(), of, 4, "ana", expires_at=None, now=RECENTLY)
+            new_bulk_row(ObjectId(), of, 4, "ana", expires_at=None, now=RECENTLY)
             for of in (campaign_id, lost_id)
         )
         own = make_row(created_at=RECENTLY - MINUTE)

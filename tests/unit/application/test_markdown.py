@@ -10,7 +10,8 @@ from markdown_it import MarkdownIt
 from modules.application.markdown import as_code
 from modules.campaign.run_types import CampaignRunParams
 from modules.campaign.workers.campaign_worker import CampaignWorker
-from modules.notification.workers.params import BatchParams, DueKey, PushNotificationWorkerParams
+from modules.notification.types import PushNotificationWorkerParams
+from modules.notification.workers.params import BatchParams, DueKey
 from modules.notification.workers.push_notification_batch_worker import PushNotificationBatchWorker
 from modules.notification.workers.push_notification_worker import PushNotificationWorker
 

@@ -1,4 +1,4 @@
-"""Laws of campaigns: ids of rows, ends of steps, and counts that add up."""
+"""Laws of campaigns: ends of steps, and counts that add up."""
 
 from __future__ import annotations
 
@@ -19,11 +19,8 @@ from modules.campaign.internals.store.campaign_model import (
 from modules.campaign.internals.store.campaign_page_repository import Extent
 from modules.campaign.run_types import PAGE_ACCOUNTS
 from modules.campaign.types import CampaignState
-from modules.notification.internals.store.rows.shared_rows import shared_row_id
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-account_ids = st.text(min_size=1, max_size=128).filter(lambda text: text.isprintable())
-campaign_ids = st.binary(min_size=12, max_size=12).map(ObjectId)
 words = st.sampled_from(["pending", "processing", "sent", "delivered", "expired", "cancelled", "duplicate"])
 failures = st.text(min_size=1, max_size=8).map(lambda text: f"failed:{text}")
 
@@ -44,17 +41,6 @@ def make_campaign(**over: Any) -> CampaignModel:
         "updated_at": NOW,
     }
     return CampaignModel(**{**campaign, **over})
-
-
-@given(campaign_ids, campaign_ids, account_ids, account_ids)
-def test_a_row_id_is_of_one_campaign_and_one_account(
-    one: ObjectId, other: ObjectId, account_id: str, another: str
-) -> None:
-    row_id = shared_row_id(one, account_id)
-    assert row_id == shared_row_id(one, account_id)
-    assert row_id.binary[:4] == one.binary[:4]
-    assert (row_id == shared_row_id(one, another)) is (account_id == another)
-    assert (row_id == shared_row_id(other, account_id)) is (one == other)
 
 
 @given(st.dictionaries(st.one_of(words, failures), st.integers(1, 10_000)), st.integers(0, 10_000))

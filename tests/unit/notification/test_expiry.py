@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from modules.application.errors import InvalidInputError
 from modules.application.param_rules import ProblemList
-from modules.notification.internals.domain.expiry import resolve_expiry
+from modules.notification.internals.channels.fcm.message_builder import MAX_TTL_SECONDS
+from modules.notification.internals.domain.expiry import LONGEST_EXPIRY, resolve_expiry
 from modules.notification.internals.fcm_params import FCMParams
 from modules.notification.types import ApnsOptions
 from tests.support.fcm_checks import NOW, found
@@ -99,3 +100,14 @@ def test_no_expiry_is_none() -> None:
 def test_an_aware_time_keeps_its_moment() -> None:
     said = (NOW + timedelta(hours=1)).astimezone(timezone(timedelta(hours=5, minutes=45)))
     assert resolve_expiry(said, None, now=NOW, problems=ProblemList()) == said
+
+
+def test_what_may_wait_longest_is_what_fcm_keeps() -> None:
+    assert LONGEST_EXPIRY.total_seconds() == MAX_TTL_SECONDS
+
+
+@pytest.mark.parametrize("moment", [NOW, NOW - timedelta(seconds=1), NOW + LONGEST + timedelta(seconds=1)])
+def test_a_moment_that_is_refused_is_no_expiry(moment: datetime) -> None:
+    problems = ProblemList()
+    assert resolve_expiry(moment, None, now=NOW, problems=problems) is None
+    assert problems

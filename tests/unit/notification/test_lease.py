@@ -154,7 +154,7 @@ async def test_a_renewal_under_way_is_awaited_and_not_cancelled() -> None:
     asked = asyncio.Event()
     ended: list[str] = []
 
-    class SlowWriter(ScriptedClaims):
+    class SlowClaims(ScriptedClaims):
         async def renew(self, row_ids: Sequence[ObjectId], *, claim_id: str, lease_seconds: float) -> int:
             asked.set()
             try:
@@ -166,7 +166,7 @@ async def test_a_renewal_under_way_is_awaited_and_not_cancelled() -> None:
             return len(row_ids)
 
     async def deliver() -> None:
-        async with keep(SlowWriter(), claimed_rows(1)):
+        async with keep(SlowClaims(), claimed_rows(1)):
             await asked.wait()
 
     delivering = asyncio.create_task(deliver())

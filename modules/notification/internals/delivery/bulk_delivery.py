@@ -8,12 +8,13 @@ from collections.abc import Collection
 from datetime import datetime
 
 from modules.application.mongo_database import DatabaseClock
-from modules.notification.bulk_types import BulkReport, PageRows, SendingStop
+from modules.notification.bulk_types import BulkReport, PageRows
 from modules.notification.internals.delivery.attempt_tally import AttemptTally
 from modules.notification.internals.delivery.row_delivery import RowDelivery
 from modules.notification.internals.guards.provider_gate import ProviderGate
 from modules.notification.internals.guards.rate_governor import RateGovernor
-from modules.notification.internals.store.rows.shared_row_repository import SharedRowRepository
+from modules.notification.internals.store.rows.bulk_row_repository import BulkRowRepository
+from modules.notification.types import SendingStop
 
 # A breaker can close, and a pause grow, while one waits.
 LOOK_AGAIN_SECONDS = 1.0
@@ -25,7 +26,7 @@ class BulkDelivery:
     def __init__(
         self,
         *,
-        rows: SharedRowRepository,
+        rows: BulkRowRepository,
         delivery: RowDelivery,
         clock: DatabaseClock,
         gates: Collection[ProviderGate],

@@ -11,7 +11,6 @@ from modules.application.errors import ServiceError
 from modules.application.mongo_database import DatabaseClock
 from modules.application.run_all import run_all
 from modules.application.steady_clock import steady_seconds
-from modules.notification.bulk_types import SendingStop
 from modules.notification.internals.delivery.attempt_tally import AttemptTally
 from modules.notification.internals.delivery.early_receipts import EarlyReceipts
 from modules.notification.internals.delivery.lease import kept_lease
@@ -32,7 +31,7 @@ from modules.notification.internals.push_notification_reader import PushNotifica
 from modules.notification.internals.push_notification_writer import PushNotificationWriter
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
 from modules.notification.internals.store.rows.row_claim_repository import RowClaimRepository
-from modules.notification.types import DeliveryReport, Priority, Status
+from modules.notification.types import DeliveryReport, Priority, SendingStop, Status
 
 # A row whose delivery could not be prepared is tried again after this.
 UNPREPARED_SECONDS = 1.0

@@ -305,7 +305,6 @@ class RowSending:
         """
         if not rows:
             return {}
-        ids = [row.id for row in rows]
         try:
             with lease.ending(rows):
                 await self._claims.let_go(rows, seconds=seconds, reason=reason)
@@ -313,13 +312,13 @@ class RowSending:
             _log.warning("claims not given back", action="push.not_let_go", rows=len(rows), code=error.code)
             return {}
         return {
-            row_id: DeliveryReport(
-                notification_id=str(row_id),
+            row.id: DeliveryReport(
+                notification_id=str(row.id),
                 status=Status.PENDING,
                 note=LET_GO,
                 retry_in_seconds=seconds,
             )
-            for row_id in ids
+            for row in rows
         }
 
 

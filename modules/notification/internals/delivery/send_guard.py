@@ -8,7 +8,6 @@ from typing import TypeVar
 
 from modules.application.mongo_database import DatabaseClock
 from modules.application.steady_clock import steady_seconds
-from modules.notification.bulk_types import SendingStop
 from modules.notification.internals.delivery.attempt_tally import AttemptTally
 from modules.notification.internals.delivery.lease import Lease
 from modules.notification.internals.delivery.row_outcome import FRESH_SECONDS
@@ -16,7 +15,7 @@ from modules.notification.internals.domain.deferrals import CLAIM_LOST, STALE, S
 from modules.notification.internals.domain.settlement import Fold
 from modules.notification.internals.guards.provider_gate import ProviderGate
 from modules.notification.internals.guards.send_permits import SendPermits
-from modules.notification.types import Classification, Push, PushTarget, TargetResult
+from modules.notification.types import Classification, Push, PushTarget, SendingStop, TargetResult
 
 ResultT = TypeVar("ResultT")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from modules.application.param_rules import TOO_LATE, ProblemList
+from modules.application.param_rules import EXPIRED, ProblemList
 
-# FCM HTTP v1, "AndroidConfig.ttl": it keeps a message four weeks at the most.
+# What every provider of today keeps a message for at the most.
 LONGEST_EXPIRY = timedelta(days=28)
 
 
@@ -23,7 +23,7 @@ def resolve_expiry(
     elif expires_in <= timedelta(0):
         problems.add("invalid_value", "expires_in", "must be longer than nothing")
     elif expires_in > LONGEST_EXPIRY:
-        problems.add("expires_too_late", "expires_in", _too_late())
+        problems.add("expires_too_late", "expires_in", _beyond_longest())
     else:
         return now + expires_in
     return None
@@ -34,11 +34,13 @@ def _expiry_at(moment: datetime | None, now: datetime, problems: ProblemList) ->
         return None
     left = moment - now
     if left <= timedelta(0):
-        problems.add(TOO_LATE, "expires_at", "is in the past")
-    elif left >= LONGEST_EXPIRY + timedelta(seconds=1):
-        problems.add("expires_too_late", "expires_at", _too_late())
+        problems.add(EXPIRED, "expires_at", "is in the past")
+        return None
+    if left >= LONGEST_EXPIRY + timedelta(seconds=1):
+        problems.add("expires_too_late", "expires_at", _beyond_longest())
+        return None
     return moment
 
 
-def _too_late() -> str:
-    return f"must be within {LONGEST_EXPIRY.days} days, FCM keeps nothing longer"
+def _beyond_longest() -> str:
+    return f"must be within {LONGEST_EXPIRY.days} days, nothing is kept longer"

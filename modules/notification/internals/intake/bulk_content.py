@@ -51,15 +51,15 @@ class BulkContent:
         moment = resolve_expiry(expires_at, expires_in, now=now, problems=ProblemList())
         return ContentCheck(problems=problems, checked_at=now, expires_at=moment)
 
-    async def make(self, params: SendPushParams, broadcast: Broadcast | None) -> Content:
-        """See BulkService.make_content_async."""
-        push = NewPush(account_id="", params=params, priority=Priority.NORMAL)
-        row = new_row(push, await self._clock.now())
-        if broadcast is not None:
-            row.broadcast = BroadcastModel(
-                kind=broadcast.kind, address=broadcast.address, app_id=broadcast.app_id
-            )
-        return content_of(row)
+
+def make_content(params: SendPushParams, broadcast: Broadcast | None, *, made_at: datetime) -> Content:
+    """See BulkService.make_content."""
+    row = new_row(NewPush(account_id="", params=params, priority=Priority.NORMAL), made_at)
+    if broadcast is not None:
+        row.broadcast = BroadcastModel(
+            kind=broadcast.kind, address=broadcast.address, app_id=broadcast.app_id
+        )
+    return content_of(row)
 
 
 def address_problem(kind: BroadcastKind, address: object) -> str | None:

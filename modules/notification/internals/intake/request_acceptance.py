@@ -10,7 +10,7 @@ from modules.account.types import account_id_problems
 from modules.application.errors import ConfigurationError, InvalidInputError, Problem, UnavailableError
 from modules.application.event_loop_thread import is_cut
 from modules.application.mongo_database import DatabaseClock
-from modules.application.param_rules import ProblemList, is_only_too_late
+from modules.application.param_rules import ProblemList, is_only_expired
 from modules.notification.errors import ImmediateSendDeferredError
 from modules.notification.internals.delivery.report_waiters import ReportWaiters
 from modules.notification.internals.domain.expiry import resolve_expiry
@@ -20,6 +20,7 @@ from modules.notification.internals.store.push_notification_model import PushNot
 from modules.notification.types import (
     DeliveryReport,
     Priority,
+    PushNotificationWorkerParams,
     SendPushParams,
     Status,
 )
@@ -30,13 +31,8 @@ class RunWorker(Protocol):
     """Starts the individual worker of a row and returns when `outcome` is done or the worker has ended."""
 
     async def __call__(
-        self,
-        *,
-        notification_id: str,
-        account_id: str,
-        priority: Priority,
-        outcome: asyncio.Future[DeliveryReport],
-    ) -> None: ...
+        self, *, params: PushNotificationWorkerParams, outcome: asyncio.Future[DeliveryReport]
+    ) -> object: ...
 
 
 class RequestAcceptance:
@@ -84,7 +80,7 @@ class RequestAcceptance:
             if key is not None:
                 problems.key(key, field)
         problems.extend(_content_problems(checked))
-        too_late = is_only_too_late(problems)
+        too_late = is_only_expired(problems)
         if not too_late:
             problems.refuse()
         push = NewPush(
@@ -106,12 +102,10 @@ class RequestAcceptance:
         notification_id = str(row.id)
         with self._waiters.expecting(notification_id) as outcome:
             try:
-                await self._run_worker(
-                    notification_id=notification_id,
-                    account_id=row.account_id,
-                    priority=row.priority,
-                    outcome=outcome,
+                params = PushNotificationWorkerParams(
+                    notification_id=notification_id, account_id=row.account_id, priority=row.priority.value
                 )
+                await self._run_worker(params=params, outcome=outcome)
             except (UnavailableError, ConfigurationError) as error:
                 raise ImmediateSendDeferredError(notification_id, error) from error
             except asyncio.CancelledError:

@@ -30,7 +30,12 @@ from modules.notification.internals.store.rows.row_outcomes import (
     outcome_condition,
     outcome_update,
 )
-from modules.notification.internals.store.rows.row_schema import MESSAGE_INDEX, indexes, validator
+from modules.notification.internals.store.rows.row_schema import (
+    COLLECTION_NAME,
+    MESSAGE_INDEX,
+    indexes,
+    validator,
+)
 from modules.notification.internals.store.rows.row_standing import (
     FIELDS_OF_STANDING,
     RowStanding,
@@ -49,7 +54,7 @@ _UNSETTLED = (Status.PENDING.value, Status.PROCESSING.value)
 class PushNotificationRepository(Repository):
     """The collection `push_notifications`. Methods raise UnavailableError when MongoDB does not answer."""
 
-    collection_name: ClassVar[str] = "push_notifications"
+    collection_name: ClassVar[str] = COLLECTION_NAME
     validator: ClassVar[Mapping[str, Any]] = validator()
     validator_version: ClassVar[int] = 2
 

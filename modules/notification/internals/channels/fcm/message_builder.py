@@ -10,10 +10,10 @@ from firebase_admin import messaging
 from modules.notification.internals.channels.fcm.click_target import DATA_KEY, is_openable, web_link
 from modules.notification.internals.channels.fcm.message_encoder import ANY_TARGET
 from modules.notification.internals.channels.fcm.silent_rules import BACKGROUND, BACKGROUND_PRIORITY
-from modules.notification.internals.domain.expiry import LONGEST_EXPIRY
 from modules.notification.types import ApnsOptions, PushPayload, SendPushParams
 
-MAX_TTL_SECONDS = int(LONGEST_EXPIRY.total_seconds())
+# FCM HTTP v1, "AndroidConfig.ttl": four weeks.
+MAX_TTL_SECONDS = 2_419_200
 # APNs refuses a longer apns-collapse-id (Apple, "Sending notification requests to APNs").
 MAX_COLLAPSE_ID_BYTES = 64
 

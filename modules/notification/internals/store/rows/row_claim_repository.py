@@ -20,8 +20,8 @@ from modules.notification.internals.store.push_notification_model import (
     DEFAULT_MAX_LOST_CLAIMS,
     PushNotificationModel,
 )
-from modules.notification.internals.store.push_notification_repository import PushNotificationRepository
 from modules.notification.internals.store.rows import row_claims as claims
+from modules.notification.internals.store.rows.row_schema import COLLECTION_NAME
 from modules.notification.internals.store.rows.shared_contents import SharedContents
 from modules.notification.types import Status
 
@@ -38,7 +38,7 @@ class RowClaimRepository:
     def __init__(
         self, database: AsyncDatabase[Document], *, max_lost_claims: int = DEFAULT_MAX_LOST_CLAIMS
     ) -> None:
-        self._collection = database[PushNotificationRepository.collection_name]
+        self._collection = database[COLLECTION_NAME]
         self._patience = StorePatience(database)
         self._contents = SharedContents(database)
         self._max_lost_claims = max_lost_claims

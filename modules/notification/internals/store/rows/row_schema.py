@@ -11,6 +11,7 @@ from modules.notification.internals.domain.lifecycle import FINAL_STATUSES, TRAN
 from modules.notification.internals.store.push_notification_model import SCHEMA_VERSION
 from modules.notification.types import OutcomePolicy, Priority, Status
 
+COLLECTION_NAME = "push_notifications"
 MESSAGE_INDEX = "message"
 
 _DATE_OR_NULL = {"bsonType": ["date", "null"]}

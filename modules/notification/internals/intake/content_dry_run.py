@@ -1,4 +1,4 @@
-"""Tries a shared content out and delivers nothing: its size, and what the provider says to a sample."""
+"""Tries the content of a bulk out and delivers nothing: its size, and what the provider says to a sample."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
-from bson import ObjectId
-
 from modules.application.mongo_database import DatabaseClock
 from modules.device_token.types import Device
-from modules.notification.bulk_types import Content, Rehearsal
+from modules.notification.bulk_types import Content, DryRunResult
 from modules.notification.internals.delivery.row_outcome import broadcast_target, device_target, payload_of
 from modules.notification.internals.fcm_params import message_size_bytes
-from modules.notification.internals.store.push_notification_model import PushNotificationModel
-from modules.notification.internals.store.rows.shared_rows import new_shared_row
+from modules.notification.internals.store.rows.bulk_rows import sample_row
 from modules.notification.types import PushPayload, PushTarget, SendPushResult
 
 ValidatePush = Callable[[Sequence[PushTarget], PushPayload], Awaitable[SendPushResult]]
 
 
-class ContentRehearsal:
+class ContentDryRun:
     """Lives on one event loop."""
 
     def __init__(self, validate: ValidatePush, clock: DatabaseClock, *, link_base: str | None) -> None:
@@ -28,12 +25,12 @@ class ContentRehearsal:
         self._clock = clock
         self._link_base = link_base
 
-    async def rehearse(
+    async def run(
         self, content: Content, devices: Sequence[Device], *, expires_at: datetime | None
-    ) -> Rehearsal:
-        """See BulkService.rehearse_async."""
+    ) -> DryRunResult:
+        """See BulkService.dry_run_async."""
         now = await self._clock.now()
-        row = _sample_row(content, expires_at, now)
+        row = sample_row(content, expires_at=expires_at, now=now)
         if row.broadcast is None:
             sample = [device_target(device) for device in devices]
         else:
@@ -45,11 +42,4 @@ class ContentRehearsal:
         size = message_size_bytes(
             row.to_params(), immediate=False, has_expiry=expires_at is not None, link_base=self._link_base
         )
-        return Rehearsal(payload_bytes=size, codes=dict(codes))
-
-
-def _sample_row(content: Content, expires_at: datetime | None, now: datetime) -> PushNotificationModel:
-    """A row of the content for nobody, as a delivery would read it."""
-    row_id = ObjectId()
-    document = new_shared_row(row_id, row_id, 0, "", expires_at=expires_at, now=now)
-    return PushNotificationModel.model_validate({**content, **document})
+        return DryRunResult(payload_bytes=size, codes=dict(codes))

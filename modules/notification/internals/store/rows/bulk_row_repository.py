@@ -14,13 +14,13 @@ from modules.application.mongo_errors import DUPLICATE_KEY
 from modules.application.repository import Document, one_batch
 from modules.application.store_patience import StorePatience
 from modules.notification.bulk_types import CANCELLED, DUPLICATE, PageOutcome, PageRows
-from modules.notification.internals.store.push_notification_repository import PushNotificationRepository
+from modules.notification.internals.store.rows.bulk_rows import new_bulk_row
 from modules.notification.internals.store.rows.row_claims import (
     cancellation,
     claim_is_lost,
     lost_ending,
 )
-from modules.notification.internals.store.rows.shared_rows import new_shared_row
+from modules.notification.internals.store.rows.row_schema import COLLECTION_NAME
 from modules.notification.types import Status
 
 _BY_ID = {"_id": 1}
@@ -35,11 +35,11 @@ _FIELDS_OF_DUE = {
 }
 
 
-class SharedRowRepository:
+class BulkRowRepository:
     """Methods raise UnavailableError when MongoDB does not answer."""
 
     def __init__(self, database: AsyncDatabase[Document]) -> None:
-        self._collection = database[PushNotificationRepository.collection_name]
+        self._collection = database[COLLECTION_NAME]
         self._patience = StorePatience(database)
 
     async def write(
@@ -53,16 +53,15 @@ class SharedRowRepository:
     ) -> list[ObjectId]:
         """Have a row for each account, durable on a majority; returns the ids of those due now.
 
-        Not `add_missing`: accounts without a row get none. `is_first_visit`: as a
-        rule there are no rows yet, and they are looked for only where they turn out to be there.
+        Not `add_missing`: accounts without a row get none. `is_first_visit`: as a rule there are no rows yet,
+        and they are looked for only where they turn out to be there.
         """
-
         row_ids: Mapping[str, ObjectId] = rows.row_ids
         bulk_id = ObjectId(rows.bulk_id)
 
         def rows_for(account_ids: Iterable[str]) -> list[Document]:
             return [
-                new_shared_row(row_ids[each], bulk_id, rows.page, each, expires_at=expires_at, now=now)
+                new_bulk_row(row_ids[each], bulk_id, rows.page, each, expires_at=expires_at, now=now)
                 for each in account_ids
             ]
 
