@@ -21,8 +21,8 @@ _log = get_logger()
 class LastingServer(WorkerServer):
     """A WorkerServer that logs what ended by itself and serves the whole plan again, on a new connection.
 
-    The pause before that doubles from FIRST_PAUSE_SECONDS up to LONGEST_PAUSE_SECONDS, and starts over once
-    a server has lived for longer than the longest.
+    The pause before that doubles from the first up to the longest, and starts over once a server has lived
+    for longer than that.
     """
 
     def __init__(
@@ -31,9 +31,13 @@ class LastingServer(WorkerServer):
         task_queue: Callable[[Lane], str],
         *,
         renew: Callable[[ConnectedHook], Awaitable[None]],
+        first_pause_seconds: float = FIRST_PAUSE_SECONDS,
+        longest_pause_seconds: float = LONGEST_PAUSE_SECONDS,
     ) -> None:
         super().__init__(plan, task_queue)
         self._renew = renew
+        self._first_pause_seconds = first_pause_seconds
+        self._longest_pause_seconds = longest_pause_seconds
         self._keeper: asyncio.Task[None] | None = None
 
     async def start(self, client: Client) -> None:
@@ -52,18 +56,18 @@ class LastingServer(WorkerServer):
         await super().stop()
 
     async def _keep(self) -> None:
-        pause_seconds = FIRST_PAUSE_SECONDS
+        pause_seconds = self._first_pause_seconds
         serving_since = time.monotonic()
         cause = await self._cause_of_end()
         while True:
-            if time.monotonic() - serving_since > LONGEST_PAUSE_SECONDS:
-                pause_seconds = FIRST_PAUSE_SECONDS
+            if time.monotonic() - serving_since > self._longest_pause_seconds:
+                pause_seconds = self._first_pause_seconds
             _log.error(
                 "serving ended by itself", action="worker.ended", error=cause, again_in_seconds=pause_seconds
             )
             await super().stop()
             await asyncio.sleep(pause_seconds)
-            pause_seconds = min(2 * pause_seconds, LONGEST_PAUSE_SECONDS)
+            pause_seconds = min(2 * pause_seconds, self._longest_pause_seconds)
             serving_since = time.monotonic()
             cause = await self._serve_again()
 

@@ -13,7 +13,6 @@ from uuid import uuid4
 import pytest
 from temporalio.client import Client
 
-from modules.application.internals import lasting_server
 from modules.application.internals.lasting_server import LastingServer
 from modules.application.internals.temporal_diagnosis import TemporalUnavailableError
 from modules.application.internals.temporal_gateway import ConnectedHook, TemporalGateway
@@ -114,10 +113,7 @@ async def test_a_caller_creates_a_schedule_and_leaves_one_that_is_there_alone(
     assert minutes == [[5], [5], [9], [9]]
 
 
-async def test_a_lasting_plan_is_served_again_after_its_worker_died(
-    runtime: WorkerRuntime, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lasting_server, "FIRST_PAUSE_SECONDS", 0.01)
+async def test_a_lasting_plan_is_served_again_after_its_worker_died(runtime: WorkerRuntime) -> None:
     await runtime.serve(make_plan(lasting=True))
     await runtime.wait_polling()
     with capture_logs() as logs:
@@ -146,18 +142,15 @@ async def test_the_end_of_a_plan_that_is_not_lasting_is_told(temporal_address: s
     await asyncio.wait_for(server.stop(), 10)
 
 
-async def test_a_lasting_plan_tries_again_where_nothing_was_ever_polled(
-    temporal_address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_lasting_plan_tries_again_where_nothing_was_ever_polled(temporal_address: str) -> None:
     """A client keeps the task queue of a worker that never ran: each try needs a connection of its own."""
-    monkeypatch.setattr(lasting_server, "FIRST_PAUSE_SECONDS", 0.01)
     renewed: asyncio.Queue[None] = asyncio.Queue()
 
     async def renew(hook: ConnectedHook) -> None:
         await hook(await unusable(temporal_address))
         renewed.put_nowait(None)
 
-    server = LastingServer(make_plan(), lambda lane: lane.value, renew=renew)
+    server = LastingServer(make_plan(), lambda lane: lane.value, renew=renew, first_pause_seconds=0.01)
     await server.start(await unusable(temporal_address))
     async with asyncio.timeout(60):
         for _ in range(2):

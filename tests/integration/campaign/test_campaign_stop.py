@@ -12,7 +12,6 @@ from pydantic import SecretStr
 from modules.application.errors import UnavailableError, UnreadableRecordError
 from modules.application.mongo_database import MongoDatabase
 from modules.campaign.internals.campaign_stop import CampaignStop
-from modules.campaign.internals.store import campaign_repository
 from modules.campaign.internals.store.campaign_model import AudienceKind, AudienceModel, CampaignModel
 from modules.campaign.internals.store.campaign_repository import CampaignRepository
 from modules.campaign.types import CampaignState
@@ -94,13 +93,10 @@ async def test_an_activity_that_is_told_to_end_needs_no_look(stop: CampaignStop)
 
 
 async def test_a_slow_answer_is_asked_for_again(
-    stop: CampaignStop,
-    campaigns: CampaignRepository,
-    campaign_id: ObjectId,
-    database: MongoDatabase,
-    monkeypatch: pytest.MonkeyPatch,
+    campaigns: CampaignRepository, campaign_id: ObjectId, database: MongoDatabase
 ) -> None:
-    monkeypatch.setattr(campaign_repository, "SLOW_ANSWER_SECONDS", 0.0)
+    patient = CampaignRepository(database.database, retention_days=90, slow_answer_seconds=0.0)
+    stop = CampaignStop(patient, campaign_id, asyncio.Event())
     await database.database.command("profile", 2)
     await campaigns.wish(campaign_id, CampaignState.CANCELLED)
     assert await stop.look()

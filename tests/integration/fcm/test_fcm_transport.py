@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from modules.notification.errors import ProviderConfigurationError
-from modules.notification.internals.channels.fcm import transport as transport_module
 from modules.notification.internals.channels.fcm.answer import FailureKind, FcmResponse, SendFailure
 from modules.notification.internals.channels.fcm.transport import MAX_RESPONSE_BYTES
 from tests.integration.fcm.conftest import BODY, MakeTransport, failure_kind, granted, post
@@ -221,11 +220,10 @@ async def test_closing_ends_what_is_under_way_as_lost(fcm: FcmSocket, make_trans
 
 
 async def test_a_client_that_does_not_keep_its_deadline_is_not_waited_for(
-    fcm: FcmSocket, make_transport: MakeTransport, monkeypatch: pytest.MonkeyPatch
+    fcm: FcmSocket, make_transport: MakeTransport
 ) -> None:
-    monkeypatch.setattr(transport_module, "BACKSTOP_SECONDS", -59.9)
     fcm.react = lambda _: silence
-    answer = await post(make_transport(request_timeout_seconds=60.0))
+    answer = await post(make_transport(request_timeout_seconds=60.0, backstop_seconds=-59.9))
     assert isinstance(answer, SendFailure)
     said = replace(answer, latency_ms=0)
     assert said == SendFailure(kind=FailureKind.TIMEOUT, detail="the client did not keep its deadline")

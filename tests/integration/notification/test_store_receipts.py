@@ -11,8 +11,8 @@ from pymongo.collection import Collection
 
 from modules.notification.internals.delivery.early_receipts import EarlyReceipts
 from modules.notification.internals.push_notification_writer import PushNotificationWriter
-from modules.notification.internals.store import receipt_repository
 from modules.notification.internals.store.push_notification_model import PushNotificationModel
+from modules.notification.internals.store.receipt_repository import PAGE_RECEIPTS
 from modules.notification.internals.store.rows.row_claim_repository import RowClaimRepository
 from modules.notification.types import Status
 from tests.support.push_rows import Document, claim_one, make_push, make_settled, stored
@@ -100,17 +100,18 @@ async def test_what_was_left_is_found_behind_pages_of_what_no_row_has(
     writer: PushNotificationWriter,
     claims: RowClaimRepository,
     rows: Collection[Document],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(receipt_repository, "PAGE_RECEIPTS", 10)
     row = await claim_one(claims, (await writer.create(make_push())).id)
     await record(writer, row, "message")
-    for number in range(25):
-        await writer.record_message_receipt(f"nobody-{number:02}")
+    left, now = rows.database["receipts"], datetime.now(UTC)
+    # Of ids before and behind the row's own.
+    left.insert_many(
+        {"_id": f"{place}{number}", "at": now} for place in "!~" for number in range(PAGE_RECEIPTS + 1)
+    )
     await settle(writer, row)
     assert await writer.apply_left_receipts() == 1
     assert stored(rows, row.id)["status"] == "delivered"
-    assert rows.database["receipts"].count_documents({}) == 25
+    assert left.count_documents({}) == 2 * (PAGE_RECEIPTS + 1)
 
 
 async def test_a_message_is_found_without_a_scan(

@@ -10,7 +10,6 @@ from bson import ObjectId
 
 from modules.application.errors import UnreadableRecordError
 from modules.campaign.errors import CampaignNotFoundError
-from modules.campaign.internals.store import campaign_repository
 from modules.campaign.internals.store.campaign_model import (
     AudienceKind,
     AudienceModel,
@@ -126,12 +125,12 @@ class CampaignStoreContract:
 
     @pytest.mark.parametrize("slow_answer_seconds", [60.0, -1.0], ids=["quick", "slow"])
     async def test_the_latest_is_the_campaign_however_long_the_answer_took(
-        self, campaigns: CampaignRepository, monkeypatch: pytest.MonkeyPatch, slow_answer_seconds: float
+        self, campaigns: CampaignRepository, database: Database, slow_answer_seconds: float
     ) -> None:
-        monkeypatch.setattr(campaign_repository, "SLOW_ANSWER_SECONDS", slow_answer_seconds)
         campaign = make_campaign()
         await campaigns.insert(campaign)
-        assert await campaigns.get_latest(campaign.id) == campaign
+        asked = CampaignRepository(database, retention_days=90, slow_answer_seconds=slow_answer_seconds)
+        assert await asked.get_latest(campaign.id) == campaign
 
     async def test_an_unknown_campaign_is_an_error(self, campaigns: CampaignRepository) -> None:
         await campaigns.insert(make_campaign())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from modules.notification.internals.store import receipt_repository
 from modules.notification.internals.store.receipt_repository import ReceiptRepository
 from tests.support.store_contracts.databases import RECENTLY, Database, Prepare, put
 
@@ -36,12 +35,9 @@ class ReceiptStoreContract:
         assert await receipts.among([]) == set()
 
     @pytest.mark.usefixtures("kept")
-    async def test_pages_hold_every_receipt_once_in_order(
-        self, receipts: ReceiptRepository, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(receipt_repository, "PAGE_RECEIPTS", PAGE)
+    async def test_pages_hold_every_receipt_once_in_order(self, receipts: ReceiptRepository) -> None:
         pages: list[list[str]] = []
-        while page := await receipts.page(after=pages[-1][-1] if pages else ""):
+        while page := await receipts.page(after=pages[-1][-1] if pages else "", limit=PAGE):
             pages.append(page)
             assert len(pages) <= len(IDS)
         assert pages == [IDS[:3], IDS[3:6], IDS[6:]]

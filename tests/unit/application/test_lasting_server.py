@@ -37,7 +37,13 @@ class ScriptedServer(LastingServer):
     """Makes scripted workers, and connects anew unless told to fail."""
 
     def __init__(self, plan: WorkerPlan) -> None:
-        super().__init__(plan, lambda lane: lane.value, renew=self._connect)
+        super().__init__(
+            plan,
+            lambda lane: lane.value,
+            renew=self._connect,
+            first_pause_seconds=FIRST,
+            longest_pause_seconds=LONGEST,
+        )
         self.started: asyncio.Queue[ScriptedWorker] = asyncio.Queue()
         self.connect_failures: list[Exception] = []
 
@@ -55,12 +61,6 @@ class ScriptedServer(LastingServer):
             raise self.connect_failures.pop(0)
         client: Any = None
         await hook(client)
-
-
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lasting_server, "FIRST_PAUSE_SECONDS", FIRST)
-    monkeypatch.setattr(lasting_server, "LONGEST_PAUSE_SECONDS", LONGEST)
 
 
 @pytest.fixture

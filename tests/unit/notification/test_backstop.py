@@ -6,13 +6,7 @@ import asyncio
 
 import pytest
 
-from modules.notification.internals.channels.fcm import backstop as backstop_module
 from modules.notification.internals.channels.fcm.backstop import Backstop
-
-
-@pytest.fixture(autouse=True)
-def short_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backstop_module, "LOOK_SECONDS", 0.01)
 
 
 async def request(backstop: Backstop, answer: asyncio.Future[str], *, swallows: bool = False) -> str:
@@ -34,7 +28,7 @@ def no_answer() -> asyncio.Future[str]:
 
 
 async def test_a_request_that_does_not_end_is_ended_and_its_task_goes_on() -> None:
-    backstop = Backstop(0.02)
+    backstop = Backstop(0.02, look_seconds=0.01)
 
     async def two_requests() -> list[str]:
         answered = no_answer()
@@ -47,7 +41,7 @@ async def test_a_request_that_does_not_end_is_ended_and_its_task_goes_on() -> No
 
 
 async def test_one_that_is_answered_in_time_is_left_alone() -> None:
-    backstop, late = Backstop(0.02), no_answer()
+    backstop, late = Backstop(0.02, look_seconds=0.01), no_answer()
     in_time = no_answer()
     first, second = (asyncio.create_task(request(backstop, answer)) for answer in (in_time, late))
     await asyncio.sleep(0)
@@ -56,7 +50,7 @@ async def test_one_that_is_answered_in_time_is_left_alone() -> None:
 
 
 async def test_who_is_cancelled_from_outside_is_cancelled() -> None:
-    task = asyncio.create_task(request(Backstop(60), no_answer()))
+    task = asyncio.create_task(request(Backstop(60, look_seconds=0.01), no_answer()))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -65,7 +59,7 @@ async def test_who_is_cancelled_from_outside_is_cancelled() -> None:
 
 @pytest.mark.parametrize("outside_first", [False, True])
 async def test_who_is_cancelled_from_outside_at_the_same_moment_is_cancelled(outside_first: bool) -> None:
-    backstop = Backstop(0)
+    backstop = Backstop(0, look_seconds=0.01)
     task = asyncio.create_task(request(backstop, no_answer()))
     await asyncio.sleep(0)
     if outside_first:
@@ -79,7 +73,7 @@ async def test_who_is_cancelled_from_outside_at_the_same_moment_is_cancelled(out
 
 
 async def test_a_cancel_that_the_client_swallows_is_taken_back() -> None:
-    backstop = Backstop(0.02)
+    backstop = Backstop(0.02, look_seconds=0.01)
 
     async def two_requests() -> list[str]:
         return [await request(backstop, no_answer(), swallows=each) for each in (True, False)]
@@ -90,7 +84,7 @@ async def test_a_cancel_that_the_client_swallows_is_taken_back() -> None:
 
 
 async def test_a_task_that_outlived_a_cancel_before_is_ended_as_any_other() -> None:
-    backstop, survived = Backstop(0.02), asyncio.Event()
+    backstop, survived = Backstop(0.02, look_seconds=0.01), asyncio.Event()
 
     async def stubborn() -> str:
         try:
@@ -107,7 +101,7 @@ async def test_a_task_that_outlived_a_cancel_before_is_ended_as_any_other() -> N
 
 
 async def test_one_of_a_group_that_is_ended_leaves_the_others_alone() -> None:
-    backstop, answers = Backstop(0.02), [no_answer(), no_answer()]
+    backstop, answers = Backstop(0.02, look_seconds=0.01), [no_answer(), no_answer()]
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(request(backstop, answer)) for answer in answers]
         await asyncio.sleep(0)
@@ -116,7 +110,7 @@ async def test_one_of_a_group_that_is_ended_leaves_the_others_alone() -> None:
 
 
 async def test_nothing_is_looked_at_once_nothing_is_under_way() -> None:
-    backstop = Backstop(0.02)
+    backstop = Backstop(0.02, look_seconds=0.01)
     assert await request(backstop, no_answer()) == "ended"
     while backstop._timer is not None:
         await asyncio.sleep(0)

@@ -98,9 +98,17 @@ class CampaignRepository(Repository):
     collection_name: ClassVar[str] = "campaigns"
     validator: ClassVar[Mapping[str, Any]] = _validator()
 
-    def __init__(self, database: AsyncDatabase[Document], *, retention_days: float) -> None:
+    def __init__(
+        self,
+        database: AsyncDatabase[Document],
+        *,
+        retention_days: float,
+        slow_answer_seconds: float = SLOW_ANSWER_SECONDS,
+    ) -> None:
+        """`slow_answer_seconds`: what `get_latest` asks again after."""
         super().__init__(database)
         self._retention_days = retention_days
+        self._slow_answer_seconds = slow_answer_seconds
         # A primary that stood still answers from before, until it hears of its successor. Always to ask like
         # this costs a commit of the journal, up to 100 ms.
         self._latest = self._collection.with_options(read_concern=ReadConcern("linearizable"))
@@ -137,7 +145,7 @@ class CampaignRepository(Repository):
         """As `get`; an answer that took long is asked for again, with all that was confirmed meanwhile."""
         asked = steady_seconds()
         campaign = await self.get(campaign_id)
-        if steady_seconds() - asked < SLOW_ANSWER_SECONDS:
+        if steady_seconds() - asked < self._slow_answer_seconds:
             return campaign
         document = await self._patience.repeated(lambda: self._latest.find_one({"_id": campaign_id}))
         if document is None:

@@ -47,16 +47,11 @@ class ReceiptRepository(Repository):
         found = await self._patience.repeated(lambda: self._collection.find(wanted, {"_id": 1}).to_list())
         return {document["_id"] for document in found}
 
-    async def page(self, *, after: str) -> list[str]:
-        """The next PAGE_RECEIPTS ids at most, in order; none at the end."""
+    async def page(self, *, after: str, limit: int = PAGE_RECEIPTS) -> list[str]:
+        """The next `limit` ids at most, in order; none at the end."""
         wanted = {"_id": {"$gt": after}}
         documents = await self._patience.repeated(
-            lambda: (
-                self._collection.find(wanted, {"_id": 1})
-                .sort("_id", ASCENDING)
-                .limit(PAGE_RECEIPTS)
-                .to_list()
-            )
+            lambda: self._collection.find(wanted, {"_id": 1}).sort("_id", ASCENDING).limit(limit).to_list()
         )
         return [document["_id"] for document in documents]
 

@@ -18,14 +18,15 @@ class _Request:
 
 
 class Backstop:
-    """Cancels a task whose request takes longer than `seconds`, LOOK_SECONDS late at most.
+    """Cancels a task whose request takes longer than `seconds`, `look_seconds` late at most.
 
     Lives on one event loop. asyncio.timeout would set a timer for every request and take it back, at a tenth
     of what a message costs.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, look_seconds: float = LOOK_SECONDS) -> None:
         self._seconds = seconds
+        self._look_seconds = look_seconds
         self._requests: dict[asyncio.Task[object], _Request] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -35,7 +36,7 @@ class Backstop:
         assert task is not None
         self._requests[task] = _Request(loop.time() + self._seconds, task.cancelling())
         if self._timer is None:
-            self._timer = loop.call_later(LOOK_SECONDS, self._look)
+            self._timer = loop.call_later(self._look_seconds, self._look)
         return task
 
     def has_cancelled(self, task: asyncio.Task[object]) -> bool:
@@ -55,4 +56,4 @@ class Backstop:
             if request.ends <= now and not request.is_cancelled:
                 request.is_cancelled = True
                 task.cancel()
-        self._timer = loop.call_later(LOOK_SECONDS, self._look) if self._requests else None
+        self._timer = loop.call_later(self._look_seconds, self._look) if self._requests else None

@@ -68,9 +68,10 @@ class FcmTransport:
         connect_timeout_seconds: float,
         request_timeout_seconds: float,
         max_concurrent_requests: int,
+        backstop_seconds: float = BACKSTOP_SECONDS,
     ) -> None:
         self._endpoint = endpoint
-        self._backstop = Backstop(request_timeout_seconds + BACKSTOP_SECONDS)
+        self._backstop = Backstop(request_timeout_seconds + backstop_seconds)
         authorities = [] if ca_file is None else read_authorities(ca_file)
         self._connections = [
             _Connection(_build_client(authorities, connect_timeout_seconds, request_timeout_seconds))
