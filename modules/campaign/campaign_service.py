@@ -96,12 +96,12 @@ class CampaignService(ServiceFacade[CampaignCore]):
     @classmethod
     async def get_campaign_async(cls, *, campaign_id: str) -> Campaign:
         """One campaign with its counts as its pages have them."""
-        return await cls._on_core(lambda core: core.book.get(campaign_id))
+        return await cls._on_core(lambda core: core.reader.get(campaign_id))
 
     @classmethod
     async def list_campaigns_async(cls, *, limit: int = 50, before: datetime | None = None) -> list[Campaign]:
         """Campaigns, newest first, at most `limit` (1 to 100), created before `before`."""
-        return await cls._on_core(lambda core: core.book.newest(limit=limit, before=before))
+        return await cls._on_core(lambda core: core.reader.newest(limit=limit, before=before))
 
     @classmethod
     async def pause_campaign_async(cls, *, campaign_id: str) -> Campaign:
@@ -183,7 +183,7 @@ class CampaignService(ServiceFacade[CampaignCore]):
     @classmethod
     async def counts_async(cls, *, campaign_id: str) -> dict[str, int]:
         """The sums of the pages' tallies, with the words of a tally; accounts without a row are in none."""
-        return await cls._on_core(lambda core: core.book.counts(campaign_id))
+        return await cls._on_core(lambda core: core.reader.counts(campaign_id))
 
     @classmethod
     async def plan_async(cls, *, params: CampaignParams) -> None:
@@ -193,7 +193,7 @@ class CampaignService(ServiceFacade[CampaignCore]):
     @classmethod
     async def unfinished_async(cls, *, limit: int = UNFINISHED_LIMIT) -> list[str]:
         """Ids of at most `limit` campaigns that are in no final state."""
-        return await cls._on_core(lambda core: core.book.unfinished(limit=limit))
+        return await cls._on_core(lambda core: core.reader.unfinished(limit=limit))
 
     @classmethod
     async def start_run_async(cls, *, campaign_id: str) -> bool:

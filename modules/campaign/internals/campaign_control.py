@@ -56,13 +56,13 @@ class CampaignControl:
         self,
         *,
         campaigns: CampaignRepository,
-        book: CampaignReader,
+        reader: CampaignReader,
         acceptance: CampaignAcceptance,
         failures: CampaignFailures,
         runs: CampaignRuns,
     ) -> None:
         self._campaigns = campaigns
-        self._book = book
+        self._reader = reader
         self._acceptance = acceptance
         self._failures = failures
         self._runs = runs
@@ -94,7 +94,7 @@ class CampaignControl:
         try:
             return await self._told(await self._wished(campaign_id, CampaignState.CANCELLED), "cancel")
         except CampaignFinishedError:
-            campaign = await self._book.get(campaign_id)
+            campaign = await self._reader.get(campaign_id)
             if campaign.state is not CampaignState.CANCELLED:
                 raise
             return campaign
@@ -118,7 +118,7 @@ class CampaignControl:
         if campaign.rate_untold:
             # Another one was stored meanwhile, and the run may have heard of that one first.
             await self._remind(campaign_id)
-        return await self._book.get(campaign_id)
+        return await self._reader.get(campaign_id)
 
     async def _wished(self, campaign_id: str, kind: CampaignState) -> CampaignModel:
         """Record the wish; the campaign as it is then. Raises CampaignFinishedError for one that ends."""
@@ -142,7 +142,7 @@ class CampaignControl:
             # What no worker has taken by then, Temporal forgets; this it keeps.
             await self._remind(campaign_id)
             raise CampaignCommandDeferredError(campaign_id, error.reason) from error
-        return await self._book.get(campaign_id)
+        return await self._reader.get(campaign_id)
 
     async def _remind(self, campaign_id: str) -> None:
         """Have the run read its record; where it does not hear of it now, the scan tells it."""

@@ -26,7 +26,7 @@ class CampaignCore:
     campaigns: CampaignRepository
     pages: CampaignPageRepository
     acceptance: CampaignAcceptance
-    book: CampaignReader
+    reader: CampaignReader
     control: CampaignControl
     run_steps: CampaignRunSteps
     delivery: CampaignDelivery
@@ -54,12 +54,12 @@ def assemble_campaigns(
         audience=audience,
         run=run,
     )
-    book = CampaignReader(campaigns=campaigns, pages=pages)
+    reader = CampaignReader(campaigns=campaigns, pages=pages)
     failures = CampaignFailures(campaigns)
     run_steps = CampaignRunSteps(
         campaigns=campaigns,
         pages=pages,
-        book=book,
+        reader=reader,
         failures=failures,
         audience=audience,
         planner=CampaignPlanner(audience),
@@ -75,9 +75,9 @@ def assemble_campaigns(
         campaigns=campaigns,
         pages=pages,
         acceptance=acceptance,
-        book=book,
+        reader=reader,
         control=CampaignControl(
-            campaigns=campaigns, book=book, acceptance=acceptance, failures=failures, runs=runs
+            campaigns=campaigns, reader=reader, acceptance=acceptance, failures=failures, runs=runs
         ),
         run_steps=run_steps,
         delivery=delivery,

@@ -29,7 +29,7 @@ from modules.notification.bulk_service import BulkService
 from modules.notification.bulk_types import CANCELLED, PageOutcome
 
 # A row's next moment can have passed before whoever holds it has written.
-LOOK_AGAIN_SECONDS = 0.5
+LEASE_MARGIN_SECONDS = 0.5
 
 
 class CampaignRunSteps:
@@ -40,7 +40,7 @@ class CampaignRunSteps:
         *,
         campaigns: CampaignRepository,
         pages: CampaignPageRepository,
-        book: CampaignReader,
+        reader: CampaignReader,
         failures: CampaignFailures,
         audience: CampaignAudience,
         planner: CampaignPlanner,
@@ -48,7 +48,7 @@ class CampaignRunSteps:
     ) -> None:
         self._campaigns = campaigns
         self._pages = pages
-        self._book = book
+        self._reader = reader
         self._failures = failures
         self._audience = audience
         self._planner = planner
@@ -123,7 +123,7 @@ class CampaignRunSteps:
             if unwritten:
                 counts[CANCELLED] = counts.get(CANCELLED, 0) + unwritten
             await self._pages.close(campaign.id, number, counts)
-        return await self._book.counts(campaign_id)
+        return await self._reader.counts(campaign_id)
 
     async def _cancelled(
         self, campaign: CampaignModel, number: int, account_ids: Sequence[str]
@@ -136,7 +136,7 @@ class CampaignRunSteps:
             if page.open_until is None:
                 return page
             left = (page.open_until - await self._clock.now()).total_seconds()
-            await asyncio.sleep(max(LOOK_AGAIN_SECONDS, left))
+            await asyncio.sleep(max(LEASE_MARGIN_SECONDS, left))
 
 
 def _collected(campaign: CampaignModel, accounts: int, pages: int, *, complete: bool) -> Collected:

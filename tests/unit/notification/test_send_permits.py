@@ -49,35 +49,35 @@ def permits_of(governor: Governor, *, immediate: bool = False) -> SendPermits:
     return SendPermits(governor, frozenset({"default"}), immediate=immediate)  # type: ignore[arg-type]
 
 
-async def leave(governor: Governor, wanted: int, **over: bool) -> int | Classification:
-    return await permits_of(governor, **over).leave("default", flow="ordinary", wanted=wanted)
+async def taken(governor: Governor, wanted: int, **over: bool) -> int | Classification:
+    return await permits_of(governor, **over).take("default", flow="ordinary", wanted=wanted)
 
 
 async def test_messages_go_out_as_permits_come() -> None:
-    assert await leave(Governor(7), 20) == 7
+    assert await taken(Governor(7), 20) == 7
 
 
 async def test_permits_that_come_in_pieces_go_out_together() -> None:
     governor = Governor(2, 2, 9)
-    assert await leave(governor, 5) == 5
+    assert await taken(governor, 5) == 5
     assert [wanted for *_, wanted in governor.wanted] == [5, 3, 1]
 
 
 async def test_nobody_waits_for_a_permit_for_long_without_looking_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(send_permits, "LOOK_AGAIN_SECONDS", 0.01)
-    assert await leave(Governor(), 5) == 0
+    monkeypatch.setattr(send_permits, "ASK_AGAIN_SECONDS", 0.01)
+    assert await taken(Governor(), 5) == 0
 
 
 async def test_immediate_messages_never_wait_and_are_taken_off_the_rate() -> None:
     governor = Governor()
-    assert await leave(governor, 2, immediate=True) == 2
+    assert await taken(governor, 2, immediate=True) == 2
     permits_of(governor, immediate=True).settle("default", flow="ordinary", granted=2, used=2)
     assert (governor.spent, governor.wanted) == ([("default", 2)], [])
 
 
 @pytest.mark.parametrize("immediate", [True, False])
 async def test_a_pause_lets_nothing_out_and_spends_no_retry(immediate: bool) -> None:
-    said = await leave(Governor(9, paused=30.0), 2, immediate=immediate)
+    said = await taken(Governor(9, paused=30.0), 2, immediate=immediate)
     assert isinstance(said, Classification)
     assert (said.outcome, said.attempted, said.retry_after_seconds) == (Outcome.THROTTLED, False, 30.0)
 
@@ -85,7 +85,7 @@ async def test_a_pause_lets_nothing_out_and_spends_no_retry(immediate: bool) -> 
 async def test_an_app_without_credentials_has_no_rate() -> None:
     governor = Governor(paused=30.0)
     permits = permits_of(governor)
-    assert await permits.leave("invented", flow="ordinary", wanted=3) == 3
+    assert await permits.take("invented", flow="ordinary", wanted=3) == 3
     permits.settle("invented", flow="ordinary", granted=3, used=0)
     assert (governor.wanted, governor.given_back) == ([], [])
 
@@ -93,7 +93,7 @@ async def test_an_app_without_credentials_has_no_rate() -> None:
 async def test_without_the_shared_rate_nothing_is_let_out_and_no_retry_is_spent() -> None:
     governor = Governor()
     governor.error = UnavailableError(code="database_unavailable", reason="away")
-    said = await leave(governor, 1)
+    said = await taken(governor, 1)
     assert isinstance(said, Classification)
     assert (said.code, said.attempted) == ("RATE_UNKNOWN", False)
 
@@ -116,7 +116,7 @@ async def test_permits_that_were_had_before_the_rate_could_not_be_read_are_used(
         return granted
 
     governor.acquire = acquire_once  # type: ignore[method-assign]
-    assert await leave(governor, 5) == 2
+    assert await taken(governor, 5) == 2
 
 
 @pytest.mark.parametrize(("scope", "pauses"), [(ThrottleScope.PROJECT, 1), (ThrottleScope.DEVICE, 0)])

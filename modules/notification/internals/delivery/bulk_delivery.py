@@ -17,7 +17,7 @@ from modules.notification.internals.store.rows.bulk_row_repository import BulkRo
 from modules.notification.types import SendingStop
 
 # A breaker can close, and a pause grow, while one waits.
-LOOK_AGAIN_SECONDS = 1.0
+ASK_AGAIN_SECONDS = 1.0
 
 
 class BulkDelivery:
@@ -70,5 +70,5 @@ class BulkDelivery:
             if closed <= 0:
                 return
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(closed, LOOK_AGAIN_SECONDS)):
+                async with asyncio.timeout(min(closed, ASK_AGAIN_SECONDS)):
                     await stopped.wait()

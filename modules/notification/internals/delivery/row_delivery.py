@@ -20,8 +20,8 @@ from modules.notification.internals.delivery.row_outcome import seconds_until, w
 from modules.notification.internals.delivery.row_preparation import RowPreparation
 from modules.notification.internals.delivery.row_sending import RowSending
 from modules.notification.internals.delivery.send_guard import (
+    Batch,
     DeliveryLane,
-    Page,
     dated,
     read_wish,
 )
@@ -146,11 +146,11 @@ class RowDelivery:
                     rows, lease, seconds=UNPREPARED_SECONDS, reason="it could not be prepared"
                 )
                 raise
-            page = Page(lease, tally, stop, known_at)
+            batch = Batch(lease, tally, stop, known_at)
             # Still under the lease: MongoDB may be away for longer than it lasts.
             recorded, sent, let_go = await run_all(
                 self._recorder.record([ending.settled() for ending in steps.endings], lease),
-                self._sending.send(steps.rounds, page),
+                self._sending.send(steps.rounds, batch),
                 self._sending.leave_to_others(steps.unreadable, lease),
             )
             return recorded | sent | let_go

@@ -27,10 +27,10 @@ from modules.notification.internals.delivery.row_under_way import (
 )
 from modules.notification.internals.delivery.send_guard import (
     LOOK_AGAIN_SECONDS,
+    Batch,
     DeliveryLane,
-    Line,
-    Page,
     PortionGuard,
+    SendStream,
     dated,
     read_wish,
 )
@@ -88,12 +88,12 @@ class RowSending:
         self._lanes = lanes
         self._blame = TargetBlame()
 
-    async def send(self, rounds: Sequence[Round], page: Page) -> dict[ObjectId, DeliveryReport]:
+    async def send(self, rounds: Sequence[Round], batch: Batch) -> dict[ObjectId, DeliveryReport]:
         """Make one attempt at every target; returns a report for each row that was still ours.
 
         Apps, and what shares a rate, wait for their permits side by side.
         """
-        lines: dict[tuple[DeliveryLane, ProviderGate, str, str], list[Part]] = {}
+        streams: dict[tuple[DeliveryLane, ProviderGate, str, str], list[Part]] = {}
         unknown: list[Round] = []
         for round_ in rounds:
             lane = self._lanes[round_.row.priority]
@@ -101,33 +101,35 @@ class RowSending:
             if channel is None:
                 unknown.append(round_)
                 continue
-            row = RowUnderWay(round_, known_at=page.known_at)
+            row = RowUnderWay(round_, known_at=batch.known_at)
             flow = _flow_of(round_)
             for app_id, targets in _by_app(round_.targets).items():
-                lines.setdefault((lane, channel, app_id, flow), []).append(Part(row, targets))
+                streams.setdefault((lane, channel, app_id, flow), []).append(Part(row, targets))
                 row.parts += 1
         found = await run_all(
-            *(self._send_line(Line(*shared), parts, page) for shared, parts in lines.items()),
+            *(self._send_stream(SendStream(*shared), parts, batch) for shared, parts in streams.items()),
             self.let_go(
                 [round_.row for round_ in unknown],
-                page.lease,
+                batch.lease,
                 seconds=LET_GO_SECONDS,
                 reason="this version knows no such provider",
             ),
         )
         return {row_id: report for reports in found for row_id, report in reports.items()}
 
-    async def _send_line(self, line: Line, waiting: list[Part], page: Page) -> dict[ObjectId, DeliveryReport]:
+    async def _send_stream(
+        self, stream: SendStream, waiting: list[Part], batch: Batch
+    ) -> dict[ObjectId, DeliveryReport]:
         reports: dict[ObjectId, DeliveryReport] = {}
         disputed: list[RowUnderWay] = []
         give_up_at = steady_seconds() + MOST_WAIT_SECONDS
         while waiting:
-            leave = await self._leave(line, waiting, page, give_up_at)
-            if isinstance(leave, Classification):
+            granted = await self._granted(stream, waiting, batch, give_up_at)
+            if isinstance(granted, Classification):
                 for part in waiting:
-                    part.row.put_off(part.take(len(part.targets)), leave)
-            elif leave:
-                await self._send_portion(line, portion_of(waiting, leave), page)
+                    part.row.put_off(part.take(len(part.targets)), granted)
+            elif granted:
+                await self._send_portion(stream, portion_of(waiting, granted), batch)
             finished, waiting = _parted(waiting)
             if waiting or disputed:
                 # What others answer says whose fault a refusal is.
@@ -135,37 +137,37 @@ class RowSending:
                 disputed = [row for row in finished if waiting and self._is_undecided(row)]
                 finished = [row for row in finished if row not in disputed]
             if finished:
-                reports |= await self._finish(line, finished, page)
+                reports |= await self._finish(stream, finished, batch)
         return reports
 
-    async def _leave(
-        self, line: Line, waiting: Sequence[Part], page: Page, give_up_at: float
+    async def _granted(
+        self, stream: SendStream, waiting: Sequence[Part], batch: Batch, give_up_at: float
     ) -> int | Classification:
         """How many messages may go out now, 0 for none yet, or why none will."""
-        if not page.lease.held():
+        if not batch.lease.held():
             return CLAIM_LOST
-        if page.stop is not None and page.stop.is_set():
+        if batch.stop is not None and batch.stop.is_set():
             return STOPPED
         if steady_seconds() >= give_up_at:
             return RATE_WAIT
         wanted = sum(len(part.targets) for part in waiting)
-        leave = await line.lane.permits.leave(line.app_id, flow=line.flow, wanted=wanted)
-        if leave == 0:
+        granted = await stream.lane.permits.take(stream.app_id, flow=stream.flow, wanted=wanted)
+        if granted == 0:
             # Not knowing stops nothing here: it is looked at again before anything goes out.
             with suppress(ServiceError):
-                await read_wish(page.stop)
-        return leave
+                await read_wish(batch.stop)
+        return granted
 
-    async def _send_portion(self, line: Line, portion: list[Piece], page: Page) -> None:
+    async def _send_portion(self, stream: SendStream, portion: list[Piece], batch: Batch) -> None:
         """Send to these targets; puts back those that could not go out in time."""
         permits = sum(len(targets) for _, targets in portion)
         portion = await self._marked(portion)
-        portion = await self._looked_again(portion, page)
+        portion = await self._looked_again(portion, batch)
         pushes, portion = _pushes_of(portion, await self._clock.now())
-        known_at = min((part.row.known_at for part, _ in portion), default=page.known_at)
-        guard = PortionGuard(line, page, known_at, self._clock)
-        sent = await line.channel.send_each(pushes, guard=guard)
-        self._note(pushes, sent, page)
+        known_at = min((part.row.known_at for part, _ in portion), default=batch.known_at)
+        guard = PortionGuard(stream, batch, known_at, self._clock)
+        sent = await stream.channel.send_each(pushes, guard=guard)
+        self._note(pushes, sent, batch)
         used = 0
         for (part, targets), answer in zip(portion, sent, strict=True):
             stale = []
@@ -177,7 +179,7 @@ class RowSending:
                 used += result.classification.attempted
             if stale:
                 part.targets = stale + part.targets
-        line.lane.permits.settle(line.app_id, flow=line.flow, granted=permits, used=used)
+        stream.lane.permits.settle(stream.app_id, flow=stream.flow, granted=permits, used=used)
 
     async def _marked(self, portion: list[Piece]) -> list[Piece]:
         """Note whom messages are about to be handed over for, where they must never go out twice."""
@@ -204,18 +206,18 @@ class RowSending:
         row.is_lost = True
         return False
 
-    async def _looked_again(self, portion: list[Piece], page: Page) -> list[Piece]:
+    async def _looked_again(self, portion: list[Piece], batch: Batch) -> list[Piece]:
         """Leave out what is not so any more: devices that went, what has expired, what nobody wants now."""
         oldest = steady_seconds() - LOOK_AGAIN_SECONDS
         rows = {id(part.row): part.row for part, _ in portion if part.row.known_at < oldest}
         try:
-            await self._look(list(rows.values()), page)
+            await self._look(list(rows.values()), batch)
         except ServiceError as error:
             _log.warning("targets not looked up", action="push.unseen", rows=len(rows), code=error.code)
             for part, targets in portion:
                 part.row.put_off(targets, UNSEEN)
             return []
-        # Also where nothing was asked now: another line may have looked at the same row.
+        # Also where nothing was asked now: another stream may have looked at the same row.
         left: list[Piece] = []
         for part, targets in portion:
             if part.row.is_unreadable:
@@ -225,11 +227,11 @@ class RowSending:
             part.targets = part.row.reachable(part.targets)
         return [piece for piece in left if piece[1]]
 
-    async def _look(self, rows: Sequence[RowUnderWay], page: Page) -> None:
+    async def _look(self, rows: Sequence[RowUnderWay], batch: Batch) -> None:
         if not rows:
             return
         (_, steps), known_at = await dated(
-            run_all(read_wish(page.stop), self._preparation.next_steps([row.round.row for row in rows]))
+            run_all(read_wish(batch.stop), self._preparation.next_steps([row.round.row for row in rows]))
         )
         found: dict[ObjectId, Round | Ending] = {round_.row.id: round_ for round_ in steps.rounds}
         found.update((ending.row.id, ending) for ending in steps.endings)
@@ -238,7 +240,7 @@ class RowSending:
             row.known_at = known_at
 
     async def _finish(
-        self, line: Line, rows: Sequence[RowUnderWay], page: Page
+        self, stream: SendStream, rows: Sequence[RowUnderWay], batch: Batch
     ) -> dict[ObjectId, DeliveryReport]:
         """Record what became of rows that nothing is left to send of."""
         now = await self._clock.now()
@@ -247,20 +249,20 @@ class RowSending:
         unreadable: list[PushNotificationModel] = []
         for row in rows:
             if row.ending is not None or (row.results and not row.may_go_back()):
-                self._judge(row, page)
-                settled.append(settled_row(row, line.lane.fold, now))
+                self._judge(row, batch)
+                settled.append(settled_row(row, stream.lane.fold, now))
             elif not row.is_lost:
                 (unreadable if row.is_unreadable else no_room).append(row.round.row)
         recorded, waiting, left = await run_all(
-            self._recorder.record(settled, page.lease),
+            self._recorder.record(settled, batch.lease),
             self.let_go(
-                no_room, page.lease, seconds=WAIT_AGAIN_SECONDS, reason="there was no room to send it"
+                no_room, batch.lease, seconds=WAIT_AGAIN_SECONDS, reason="there was no room to send it"
             ),
-            self.leave_to_others(unreadable, page.lease),
+            self.leave_to_others(unreadable, batch.lease),
         )
         return recorded | waiting | left
 
-    def _note(self, pushes: Sequence[Push], sent: Sequence[SendPushResult], page: Page) -> None:
+    def _note(self, pushes: Sequence[Push], sent: Sequence[SendPushResult], batch: Batch) -> None:
         """Count what is clear; a refusal that may be its target's own fault counts once it is judged."""
         clear: list[TargetResult] = []
         for push, answer in zip(pushes, sent, strict=True):
@@ -272,13 +274,13 @@ class RowSending:
                 verdict = result.classification
                 if verdict.suspect is None and verdict is not STALE:
                     clear.append(result)
-        page.tally.count([SendPushResult(results=tuple(clear))])
+        batch.tally.count([SendPushResult(results=tuple(clear))])
 
     def _is_undecided(self, row: RowUnderWay) -> bool:
         key = row.round.row.content_fingerprint
         return any(self._blame.is_undecided(key, target, result) for target, result in row.results)
 
-    def _judge(self, row: RowUnderWay, page: Page) -> None:
+    def _judge(self, row: RowUnderWay, batch: Batch) -> None:
         """Say of the row's refusals whose fault they are, and count them as that."""
         key = row.round.row.content_fingerprint
         suspects = []
@@ -288,7 +290,7 @@ class RowSending:
                 row.results[place] = target, judged
                 suspects.append(judged)
         if suspects:
-            page.tally.count([SendPushResult(results=tuple(suspects))])
+            batch.tally.count([SendPushResult(results=tuple(suspects))])
 
     async def leave_to_others(
         self, rows: Sequence[PushNotificationModel], lease: Lease

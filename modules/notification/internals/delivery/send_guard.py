@@ -33,7 +33,7 @@ class DeliveryLane:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class Batch:
     """What rows delivered together share. `known_at` is steady time: how fresh what is known of them is."""
 
     lease: Lease
@@ -43,7 +43,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SendStream:
     """The way that parts of one lane, provider, app and flow take together."""
 
     lane: DeliveryLane
@@ -55,28 +55,28 @@ class Line:
 class PortionGuard:
     """A SendGuard: lets a message out while claim, wish, pause, expiry and knowledge allow it."""
 
-    def __init__(self, line: Line, page: Page, known_at: float, clock: DatabaseClock) -> None:
-        self._line = line
-        self._page = page
+    def __init__(self, stream: SendStream, batch: Batch, known_at: float, clock: DatabaseClock) -> None:
+        self._stream = stream
+        self._batch = batch
         self._known_at = known_at
         self._clock = clock
 
     def refusal(self, push: Push, target: PushTarget) -> Classification | None:
-        page, line = self._page, self._line
-        if not page.lease.held():
+        batch, stream = self._batch, self._stream
+        if not batch.lease.held():
             return CLAIM_LOST
-        if page.stop is not None and page.stop.is_set():
+        if batch.stop is not None and batch.stop.is_set():
             return STOPPED
         if steady_seconds() - self._known_at > FRESH_SECONDS:
             return STALE
         expires_at = push.payload.expires_at
         if expires_at is not None and self._clock.estimate() >= expires_at:
             return TOO_LATE
-        seconds = line.lane.permits.paused_seconds(line.app_id)
+        seconds = stream.lane.permits.paused_seconds(stream.app_id)
         return paused(seconds) if seconds > 0 else None
 
     def answered(self, push: Push, target: PushTarget, result: TargetResult) -> None:
-        self._line.lane.permits.note(target.app_id, result)
+        self._stream.lane.permits.note(target.app_id, result)
 
 
 async def read_wish(stop: SendingStop | None) -> None:

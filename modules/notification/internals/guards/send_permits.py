@@ -1,4 +1,4 @@
-"""One lane's leave to send through a provider: what the rate that all processes share has room for now."""
+"""One lane's permits to send through a provider: what the rate that all processes share has room for now."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from modules.notification.internals.domain.deferrals import RATE_UNKNOWN, paused
 from modules.notification.internals.guards.rate_governor import RateGovernor
 from modules.notification.types import Classification, TargetResult, ThrottleScope
 
-LOOK_AGAIN_SECONDS = 1.0
+ASK_AGAIN_SECONDS = 1.0
 # What comes in pieces within this goes out together: each portion costs a write of its own.
 GATHER_SECONDS = 0.05
 
@@ -27,10 +27,10 @@ class SendPermits:
         self._app_ids = app_ids
         self._immediate = immediate
 
-    async def leave(self, app_id: str, *, flow: str, wanted: int) -> int | Classification:
+    async def take(self, app_id: str, *, flow: str, wanted: int) -> int | Classification:
         """How many of `wanted` messages of a flow may go out now, or why none may.
 
-        Waits LOOK_AGAIN_SECONDS at the most; 0 when there was no room in that time.
+        Waits ASK_AGAIN_SECONDS at the most; 0 when there was no room in that time.
         """
         if app_id not in self._app_ids:
             return wanted
@@ -45,7 +45,7 @@ class SendPermits:
             return RATE_UNKNOWN
 
     async def _granted(self, app_id: str, flow: str, wanted: int) -> int:
-        granted, patience = 0, LOOK_AGAIN_SECONDS
+        granted, patience = 0, ASK_AGAIN_SECONDS
         until = steady_seconds() + patience
         while granted < wanted:
             try:
@@ -63,7 +63,7 @@ class SendPermits:
         return granted
 
     def settle(self, app_id: str, *, flow: str, granted: int, used: int) -> None:
-        """Say how many of the messages that had leave went out: the rest of it goes back."""
+        """Say how many of the messages that had permits went out: the rest of it goes back."""
         if app_id not in self._app_ids:
             return
         if self._immediate and used:

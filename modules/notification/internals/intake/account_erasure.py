@@ -11,7 +11,7 @@ from modules.notification.internals.delivery.row_outcome import FRESH_SECONDS
 from modules.notification.internals.store.rows.row_erasure import PushNotificationErasure
 from modules.notification.types import NotificationErasure
 
-LOOK_AGAIN_SECONDS = 0.1
+CLAIM_POLL_SECONDS = 0.1
 # When what a delivery knows is older than that, it looks again at whom it may send to, and finds nobody.
 HEEDED_SECONDS = 2 * FRESH_SECONDS
 
@@ -52,4 +52,4 @@ class AccountErasure:
             withdrawn += await self._rows.withdraw(account_id)
             if not being_sent or time.monotonic() > deadline:
                 return withdrawn
-            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+            await asyncio.sleep(CLAIM_POLL_SECONDS)

@@ -23,7 +23,7 @@ from modules.notification.internals.store.push_notification_model import (
 )
 from modules.notification.internals.store.receipt_repository import ReceiptRepository
 from modules.notification.internals.store.rows import row_claims as claims
-from modules.notification.internals.store.rows.due_rows import DueRows
+from modules.notification.internals.store.rows.due_rows import DueRowReader
 from modules.notification.internals.store.rows.row_outcomes import (
     RowChange,
     by_shape,
@@ -65,7 +65,7 @@ class PushNotificationRepository(Repository):
         retention_days: float,
     ) -> None:
         super().__init__(database)
-        self.due = DueRows(self._collection, self._patience)
+        self.due = DueRowReader(self._collection, self._patience)
         self._retention_days = retention_days
         self._contents = SharedContents(database)
         self._receipts = ReceiptRepository(database)

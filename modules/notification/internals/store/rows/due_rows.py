@@ -14,7 +14,7 @@ from modules.application.store_patience import StorePatience
 from modules.notification.types import DueRow, Priority, Status
 
 
-class DueRows:
+class DueRowReader:
     """Of `push_notifications`. Methods raise UnavailableError when MongoDB does not answer."""
 
     def __init__(self, collection: AsyncCollection[Document], patience: StorePatience) -> None:
