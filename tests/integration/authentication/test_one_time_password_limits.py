@@ -125,6 +125,16 @@ def test_a_hundred_at_once_get_what_one_after_the_other_would(
     assert len(outbox.sent) == most
 
 
+def test_a_command_that_waited_for_a_later_one_is_refused_by_no_limit(
+    start: Start, outbox: Outbox, stored: Stored
+) -> None:
+    authentication = start(reissue_seconds=0, codes_per_hour=5)
+    authentication.send_one_time_password(account_id="acc-1")
+    ago(stored, -5.0)
+    authentication.send_one_time_password(account_id="acc-1")
+    assert len(outbox.sent) == 2
+
+
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     ages=st.lists(st.floats(1, 4_000), max_size=8),

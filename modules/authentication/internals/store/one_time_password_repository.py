@@ -211,7 +211,9 @@ _ISSUED_WITHIN_THE_HOUR = {
 
 def _next_issue(limits: IssueLimits) -> dict[str, Any]:
     """When the next code may be issued, by those of the last hour; null when nothing stands in its way."""
-    soonest = {"$add": [{"$max": "$issued_at"}, round(limits.reissue_seconds * 1000)]}
+    # A command that waited for others has a $$NOW of before theirs, which is no reason without a limit.
+    wait_ms = round(limits.reissue_seconds * 1000)
+    soonest = {"$add": [{"$max": "$issued_at"}, wait_ms]} if wait_ms else None
     is_full = {"$gte": [{"$size": "$issued_at"}, limits.codes_per_hour]}
     first_of_the_last = {"$arrayElemAt": ["$issued_at", -limits.codes_per_hour]}
     return {"$max": [soonest, {"$cond": [is_full, {"$add": [first_of_the_last, _HOUR_MS]}, None]}]}
