@@ -84,6 +84,8 @@ class BulkService(ServiceFacade[BulkCore]):
     ) -> BulkReport:
         """Have a row for each account, and make one round of attempts for those that are due.
 
+        Many rows of one bulk wait while two other batches of it are under way in this process.
+
         From `write_until` on, by the database's clock, accounts without a row get none: retention may have
         taken it. `is_first_visit`: as a rule there are no rows yet. Once `stop` says so nothing more goes
         out. Repeated, it sends what is still open.

@@ -35,6 +35,7 @@ def assemble_bulk(settings: Settings, database: MongoDatabase, core: Notificatio
         delivery=BulkDelivery(
             rows=rows,
             delivery=core.delivery,
+            turns=core.turns,
             clock=clock,
             gates=tuple(gates.values()),
             governor=core.governor,

@@ -13,6 +13,7 @@ from uuid import uuid4
 from modules.application.mongo_database import MongoDatabase
 from modules.config.types import RateSettings, Settings
 from modules.notification.internals.channel_registry import Provider, create_channel
+from modules.notification.internals.delivery.batch_turns import BatchTurns
 from modules.notification.internals.delivery.delivery_group import DeliveryGroup
 from modules.notification.internals.delivery.due_delivery import DueDelivery
 from modules.notification.internals.delivery.report_waiters import ReportWaiters
@@ -49,6 +50,7 @@ class NotificationCore:
     delivery: RowDelivery
     group: DeliveryGroup
     due_delivery: DueDelivery
+    turns: BatchTurns
     reader: PushNotificationReader
     writer: PushNotificationWriter
     lanes: Mapping[Priority, DeliveryLane]
@@ -99,6 +101,7 @@ def assemble(settings: Settings, database: MongoDatabase, run_worker: RunWorker)
         owner=f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}",
         lease_seconds=settings.delivery.lease_seconds,
     )
+    turns = BatchTurns()
     return NotificationCore(
         repository=repository,
         rates=rates,
@@ -113,7 +116,8 @@ def assemble(settings: Settings, database: MongoDatabase, run_worker: RunWorker)
         queries=RowQueries(reader),
         delivery=delivery,
         group=DeliveryGroup(delivery.deliver),
-        due_delivery=DueDelivery(reader, delivery),
+        due_delivery=DueDelivery(reader, delivery, turns),
+        turns=turns,
         reader=reader,
         writer=writer,
         lanes=lanes,

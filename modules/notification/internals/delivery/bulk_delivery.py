@@ -10,6 +10,7 @@ from datetime import datetime
 from modules.application.mongo_database import DatabaseClock
 from modules.notification.bulk_types import BulkReport, PageRows
 from modules.notification.internals.delivery.attempt_tally import AttemptTally
+from modules.notification.internals.delivery.batch_turns import BatchTurns
 from modules.notification.internals.delivery.row_delivery import RowDelivery
 from modules.notification.internals.guards.provider_gate import ProviderGate
 from modules.notification.internals.guards.rate_governor import RateGovernor
@@ -28,12 +29,14 @@ class BulkDelivery:
         *,
         rows: BulkRowRepository,
         delivery: RowDelivery,
+        turns: BatchTurns,
         clock: DatabaseClock,
         gates: Collection[ProviderGate],
         governor: RateGovernor,
     ) -> None:
         self._rows = rows
         self._delivery = delivery
+        self._turns = turns
         self._clock = clock
         self._gates = gates
         self._governor = governor
@@ -57,7 +60,8 @@ class BulkDelivery:
             is_first_visit=is_first_visit,
         )
         if due:
-            await self._delivery.deliver(due, tally=tally, stop=stop)
+            async with self._turns.turn(rows.bulk_id, len(due)):
+                await self._delivery.deliver(due, tally=tally, stop=stop)
         return BulkReport(
             due=len(due), attempts=tally.attempts, errors=tally.errors, latencies=tally.latencies
         )

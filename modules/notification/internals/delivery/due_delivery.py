@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 
+from modules.notification.internals.delivery.batch_turns import BatchTurns
 from modules.notification.internals.delivery.row_delivery import RowDelivery
 from modules.notification.internals.push_notification_reader import PushNotificationReader
 
 # The sends of one chunk may repeat when a worker is killed.
 CHUNK_ROWS = 500
+# All rows that are due, beside those of campaigns.
+DUE = "due"
 
 Keyset = tuple[datetime, str]
 
@@ -18,9 +21,10 @@ Keyset = tuple[datetime, str]
 class DueDelivery:
     """Lives on one event loop. Safe to repeat: what was delivered is not due any more."""
 
-    def __init__(self, reader: PushNotificationReader, delivery: RowDelivery) -> None:
+    def __init__(self, reader: PushNotificationReader, delivery: RowDelivery, turns: BatchTurns) -> None:
         self._reader = reader
         self._delivery = delivery
+        self._turns = turns
 
     async def deliver_range(
         self, *, after: Keyset | None, last: Keyset, heartbeat: Callable[[], None]
@@ -32,7 +36,9 @@ class DueDelivery:
         ids = await self._reader.due_range(after=after, last=last)
         counts: Counter[str] = Counter()
         for start in range(0, len(ids), CHUNK_ROWS):
-            reports = await self._delivery.deliver(ids[start : start + CHUNK_ROWS])
+            chunk = ids[start : start + CHUNK_ROWS]
+            async with self._turns.turn(DUE, len(chunk)):
+                reports = await self._delivery.deliver(chunk)
             counts.update(report.status.value for report in reports)
             heartbeat()
         return dict(counts)
