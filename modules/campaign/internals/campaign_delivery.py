@@ -113,8 +113,9 @@ class CampaignDelivery:
         return left > 0
 
     async def _seconds_until(self, moment: datetime | None) -> float | None:
-        now = await self._clock.now()
-        return None if moment is None else max(0.0, (moment - now).total_seconds())
+        if moment is None:
+            return None
+        return max(0.0, (moment - await self._clock.now()).total_seconds())
 
 
 @dataclass(frozen=True, slots=True)

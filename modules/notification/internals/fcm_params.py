@@ -66,7 +66,11 @@ class FCMParams:
     link_base: str | None = None
 
     def validate(self) -> None:
-        """Raise InvalidInputError unless FCM would take this push as it will be encoded.
+        """Raise InvalidInputError with all `problems`, if there are any."""
+        self.problems().refuse()
+
+    def problems(self) -> ProblemList:
+        """Why FCM would not take this push as it will be encoded; nothing where it would.
 
         The reasons carry no content. The size is that of the message object without its target as compact
         JSON in UTF-8, with an id of 36 characters and the longest time to live.
@@ -82,7 +86,7 @@ class FCMParams:
         else:
             usable = _check_params(self.params, self._has_expiry(), problems)
             self._check_size(usable, problems)
-        problems.refuse()
+        return problems
 
     def _has_expiry(self) -> bool:
         return self.expires_at is not None or self.expires_in is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from modules.application.errors import InvalidInputError
 from modules.application.mongo_database import DatabaseClock
 from modules.application.param_rules import ProblemList
 from modules.notification.bulk_types import Broadcast, Content, ContentCheck
@@ -42,14 +41,8 @@ class BulkContent:
             broadcast=is_broadcast,
             link_base=self._link_base,
         )
-        try:
-            checked.validate()
-        except InvalidInputError as error:
-            problems = error.problems
-        else:
-            problems = ()
         moment = resolve_expiry(expires_at, expires_in, now=now, problems=ProblemList())
-        return ContentCheck(problems=problems, checked_at=now, expires_at=moment)
+        return ContentCheck(problems=tuple(checked.problems()), checked_at=now, expires_at=moment)
 
 
 def make_content(params: SendPushParams, broadcast: Broadcast | None, *, made_at: datetime) -> Content:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from modules.account.types import account_id_problems
-from modules.application.errors import ConfigurationError, InvalidInputError, Problem, UnavailableError
+from modules.application.errors import ConfigurationError, InvalidInputError, UnavailableError
 from modules.application.event_loop_thread import is_cut
 from modules.application.mongo_database import DatabaseClock
 from modules.application.param_rules import ProblemList, is_only_expired
@@ -24,7 +24,6 @@ from modules.notification.types import (
     SendPushParams,
     Status,
 )
-from modules.preference.types import category_problems
 
 
 class RunWorker(Protocol):
@@ -79,7 +78,7 @@ class RequestAcceptance:
         for field, key in (("idempotency_key", idempotency_key), ("correlation_id", correlation_id)):
             if key is not None:
                 problems.key(key, field)
-        problems.extend(_content_problems(checked))
+        problems.extend(list(checked.problems()))
         too_late = is_only_expired(problems)
         if not too_late:
             problems.refuse()
@@ -112,11 +111,3 @@ class RequestAcceptance:
                 # The row is there, as after the wait: the caller gets its id.
                 if not is_cut():
                     raise
-
-
-def _content_problems(checked: FCMParams) -> list[Problem]:
-    try:
-        checked.validate()
-    except InvalidInputError as error:
-        return list(error.problems)
-    return category_problems(checked.params.category, field="category")
